@@ -1,0 +1,13 @@
+#ifndef HAK_ARCH_AARCH64_INLINE_H
+#define HAK_ARCH_AARCH64_INLINE_H
+
+#include "common/base.h"
+
+#define hak_cpu_relax hak_cpu_relax
+HAK_INLINE void hak_cpu_relax(void)
+{
+	/* `isb` waits about as long as x86's `pause`; `yield` is a no-op on most cores. */
+	__asm__ volatile("isb" ::: "memory");
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* C11 atomics with the memory order in the name. The plain, sequentially
+ * consistent forms are not used anywhere. */
+#ifndef HAK_COMMON_ATOMICS_H
+#define HAK_COMMON_ATOMICS_H
+
+#include <stdatomic.h>
+
+#define atomic_load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define atomic_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define atomic_store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
+#define atomic_store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
+#define atomic_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
+#define atomic_sub_relaxed(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
+#define atomic_swap_acquire(p, v) atomic_exchange_explicit((p), (v), memory_order_acquire)
+#define atomic_swap_release(p, v) atomic_exchange_explicit((p), (v), memory_order_release)
+#define atomic_cas_weak_release(p, expected, v)                                                    \
+	atomic_compare_exchange_weak_explicit((p), (expected), (v), memory_order_release,          \
+					      memory_order_relaxed)
+#define atomic_cas_acquire(p, expected, v)                                                         \
+	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire,        \
+						memory_order_relaxed)
+#define atomic_cas_acq_rel(p, expected, v)                                                         \
+	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel,        \
+						memory_order_acquire)
+
+/* A pointer whose target is reached only through the pointer itself: the
+ * address dependency orders the loads on every CPU we run on. ThreadSanitizer
+ * does not know dependencies and is given an acquire. */
+#if defined(__SANITIZE_THREAD__)
+#define atomic_load_dependent(p) atomic_load_acquire(p)
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define atomic_load_dependent(p) atomic_load_acquire(p)
+#else
+#define atomic_load_dependent(p) atomic_load_relaxed(p)
+#endif
+#else
+#define atomic_load_dependent(p) atomic_load_relaxed(p)
+#endif
+
+#endif

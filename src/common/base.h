@@ -1,0 +1,80 @@
+/* Words that every file of the allocator uses: attributes, assertions, the
+ * fixed geometry of the heap, alignment arithmetic. No state. */
+#ifndef HAK_COMMON_BASE_H
+#define HAK_COMMON_BASE_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define HAK_LIKELY(x) __builtin_expect(!!(x), 1)
+#define HAK_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HAK_INLINE static inline __attribute__((always_inline))
+#define HAK_COLD __attribute__((cold, noinline))
+#define HAK_NOINLINE __attribute__((noinline))
+#define HAK_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define HAK_STATIC_ASSERT(cond, why) _Static_assert(cond, why)
+#define HAK_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define HAK_CONTAINER_OF(ptr, type, member) ((type *)((uintptr_t)(ptr) - offsetof(type, member)))
+
+/* Three strengths of check: HAK_STATIC_ASSERT at build time, HAK_ASSERT in dev
+ * builds (constant time), and the ..._check() walks of each module. */
+#ifndef HAKMEM_DEV
+#define HAKMEM_DEV 0
+#endif
+HAK_COLD _Noreturn void hak_assert_failed(const char *what, const char *file, int line);
+#define HAK_ASSERT(cond)                                                                           \
+	do {                                                                                       \
+		if (HAKMEM_DEV && HAK_UNLIKELY(!(cond)))                                           \
+			hak_assert_failed(#cond, __FILE__, __LINE__);                              \
+	} while (0)
+/* As HAK_ASSERT, in every build: for the ..._check() walks and broken metadata. */
+#define HAK_VERIFY(cond)                                                                           \
+	do {                                                                                       \
+		if (HAK_UNLIKELY(!(cond)))                                                         \
+			hak_assert_failed(#cond, __FILE__, __LINE__);                              \
+	} while (0)
+
+enum {
+	/* Records written by different threads keep this distance: the adjacent-line
+	 * prefetcher of x86_64 and the 128-byte lines of some aarch64 share pairs. */
+	HAK_CACHELINE = 128,
+
+	HAK_MIN_ALIGN = 16, /* of every block; also the step of the smallest classes */
+
+	HAK_UNIT_SHIFT = 16, /* the page map's grain, and the smallest slab */
+	HAK_UNIT_BYTES = 1 << HAK_UNIT_SHIFT,
+	HAK_SUPERSLAB_SHIFT = 21, /* a huge page of both main architectures */
+	HAK_SUPERSLAB_BYTES = 1 << HAK_SUPERSLAB_SHIFT,
+	HAK_SUPERSLAB_UNITS = HAK_SUPERSLAB_BYTES / HAK_UNIT_BYTES,
+
+	HAK_ADDRESS_BITS = 48, /* of a user address that mmap returns without a hint */
+};
+
+HAK_INLINE uintptr_t align_up(uintptr_t x, uintptr_t align)
+{
+	return (x + align - 1) & ~(align - 1);
+}
+
+HAK_INLINE uintptr_t align_down(uintptr_t x, uintptr_t align)
+{
+	return x & ~(align - 1);
+}
+
+HAK_INLINE bool is_pow2(uintptr_t x)
+{
+	return x != 0 && (x & (x - 1)) == 0;
+}
+
+HAK_INLINE size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+HAK_INLINE size_t max_size(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+#endif

@@ -1,0 +1,184 @@
+#include "common/entry.h"
+
+#include <string.h>
+
+#include "common/emergency.h"
+#include "common/heap.h"
+#include "common/huge.h"
+#include "common/large.h"
+#include "common/os.h"
+#include "common/purge.h"
+#include "common/report.h"
+#include "common/superslab.h"
+
+/* ---- allocation */
+
+static void *alloc_small(unsigned cls)
+{
+	struct heap *h = thread_heap();
+	void *p;
+	if (h == NULL)
+		return heap_orphans_take_one(cls);
+	p = tcache_pop(&h->tcache, cls);
+	return p != NULL ? p : tcache_refill(&h->tcache, cls);
+}
+
+static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
+{
+	unsigned cls = align <= HAK_MIN_ALIGN && bytes <= HAK_SMALL_MAX
+			       ? size_class(bytes)
+			       : size_class_aligned(bytes, align);
+	*zeroed = false;
+	if (cls != 0)
+		return alloc_small(cls);
+	if (bytes <= LARGE_MAX && align <= HAK_SUPERSLAB_BYTES)
+		return large_alloc(bytes, align, zeroed);
+	return huge_alloc(bytes, align, zeroed);
+}
+
+void *entry_alloc_any(size_t bytes, size_t align, bool *zeroed)
+{
+	void *p;
+	if (!entry_size_is_possible(bytes) || align > PTRDIFF_MAX)
+		return NULL;
+	p = alloc_once(bytes, align, zeroed);
+	/* Mappings kept for reuse may be what is missing. */
+	if (HAK_UNLIKELY(p == NULL) && huge_purge(0) > 0)
+		p = alloc_once(bytes, align, zeroed);
+	return p;
+}
+
+static void *alloc_slow(size_t bytes, size_t align, bool *zeroed)
+{
+	struct slow_scope scope;
+	void *p;
+	*zeroed = true;
+	if (HAK_LIKELY(slow_enter(&scope)))
+		p = entry_alloc_any(bytes, align, zeroed);
+	else
+		p = emergency_alloc(bytes, align);
+	slow_leave(&scope);
+	thread_finish_attach();
+	return p;
+}
+
+void *entry_malloc_slow(size_t bytes)
+{
+	bool zeroed;
+	return alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
+}
+
+void *entry_zalloc(size_t bytes)
+{
+	bool zeroed = false;
+	void *p = bytes <= HAK_SMALL_MAX ? entry_malloc(bytes)
+					 : alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
+	if (p != NULL && !zeroed)
+		memset(p, 0, bytes);
+	return p;
+}
+
+/* ---- free */
+
+static void free_block(const struct block_place *b, void *p)
+{
+	struct heap *h = thread_heap();
+	_Atomic uint8_t *state = &b->slab->states[b->index];
+	unsigned old = atomic_load_relaxed(state);
+	if (old == BLOCK_FREE || (h != NULL && tcache_holds(&h->tcache, b->cls, old, p))) {
+		report_double_free(p, old == BLOCK_FREE ? "it is in its slab" :
+							  "it is in this thread's cache");
+		return;
+	}
+	if (h == NULL)
+		heap_put(NULL, b->cls, &p, 1);
+	else if (tcache_has_room(&h->tcache, b->cls))
+		atomic_store_relaxed(state, tcache_push(&h->tcache, b->cls, p));
+	else
+		tcache_put_slow(&h->tcache, b->cls, p, state);
+}
+
+void entry_free_any(void *p)
+{
+	struct block_place b;
+	void *record;
+	if (entry_locate_block(p, &b)) {
+		free_block(&b, p);
+		return;
+	}
+	switch (registry_lookup((uintptr_t)p, &record)) {
+	case UNIT_LARGE:
+		if (((struct large_span *)record)->base != (uintptr_t)p)
+			break;
+		large_free(record);
+		return;
+	case UNIT_HUGE:
+		if (((struct huge *)record)->base != (uintptr_t)p)
+			break;
+		huge_free(record);
+		return;
+	case UNIT_EMERGENCY:
+		return;
+	default:
+		break;
+	}
+	report_bad_pointer(p, "free");
+}
+
+void entry_free_slow(void *p)
+{
+	struct slow_scope scope;
+	bool entered;
+	if (p == NULL)
+		return;
+	entered = slow_enter(&scope);
+	if (HAK_LIKELY(entered)) {
+		void *deferred = emergency_take_deferred();
+		entry_free_any(p);
+		if (HAK_UNLIKELY(deferred != NULL))
+			entry_free_any(deferred);
+	} else {
+		emergency_defer_free(p);
+	}
+	slow_leave(&scope);
+	thread_finish_attach();
+	if (entered)
+		purge_kick();
+}
+
+/* ---- sizes */
+
+size_t entry_usable_bytes(const void *p, const char *doing)
+{
+	struct block_place b;
+	void *record;
+	if (entry_locate_block(p, &b)) {
+		if (atomic_load_relaxed(&b.slab->states[b.index]) != BLOCK_FREE)
+			return class_bytes(b.cls);
+	} else {
+		switch (registry_lookup((uintptr_t)p, &record)) {
+		case UNIT_LARGE:
+			if (((struct large_span *)record)->base == (uintptr_t)p)
+				return ((struct large_span *)record)->usable_bytes;
+			break;
+		case UNIT_HUGE:
+			if (((struct huge *)record)->base == (uintptr_t)p)
+				return ((struct huge *)record)->usable_bytes;
+			break;
+		case UNIT_EMERGENCY:
+			return emergency_usable((uintptr_t)p);
+		default:
+			break;
+		}
+	}
+	report_bad_pointer(p, doing);
+	return 0;
+}
+
+size_t entry_good_bytes(size_t bytes)
+{
+	hak_init_once();
+	if (bytes <= HAK_SMALL_MAX)
+		return class_bytes(size_class(bytes));
+	return entry_size_is_possible(bytes) ? align_up(bytes, os_page_bytes()) : bytes;
+}

@@ -1,0 +1,106 @@
+/* malloc and free as the public names use them: the hot path, inline, and one
+ * cold call each for everything else. These functions return NULL for "no memory"
+ * and leave errno alone; src/common/api_*.c turn that into ENOMEM.
+ *
+ * malloc, hit:  size -> class (1 load), cache pointer (1), top (1), block (1),
+ *               store top; branches: too large, empty.
+ * free, hit:    root (1 load), entry (1), geometry (1), record (1), state (1), cache
+ *               pointer, top and limit (3), slot of the double-free check (0-1);
+ *               3 stores; branches: not covered, not small, not a block start,
+ *               free, full, cached already.
+ */
+#ifndef HAK_COMMON_ENTRY_H
+#define HAK_COMMON_ENTRY_H
+
+#include "common/base.h"
+#include "common/registry.h"
+#include "common/size_class.h"
+#include "common/slab.h"
+#include "common/tcache.h"
+#include "common/thread.h"
+
+/* Any size, any state of the thread. */
+HAK_COLD void *entry_malloc_slow(size_t bytes);
+/* Any pointer whatever, good or bad. */
+HAK_COLD void entry_free_slow(void *p);
+
+/* As malloc, all bytes zero. */
+void *entry_zalloc(size_t bytes);
+/* align is a power of two. */
+void *entry_aligned_alloc(size_t align, size_t bytes);
+void *entry_aligned_zalloc(size_t align, size_t bytes);
+/* p is a block and bytes > 0. */
+void *entry_realloc(void *p, size_t bytes);
+/* `doing` names the call, for the report if p is not the start of a block. */
+size_t entry_usable_bytes(const void *p, const char *doing);
+/* Usable bytes of a block made for `bytes`; `bytes` if there can be none. */
+size_t entry_good_bytes(size_t bytes);
+
+/* For other entry points, between slow_enter and slow_leave. */
+void *entry_alloc_any(size_t bytes, size_t align, bool *zeroed);
+void entry_free_any(void *p);
+
+/* Blocks of more than this are refused: their ends could not be subtracted. */
+HAK_INLINE bool entry_size_is_possible(size_t bytes)
+{
+	return bytes <= PTRDIFF_MAX;
+}
+
+HAK_INLINE void *entry_malloc(size_t bytes)
+{
+	void *p;
+	if (HAK_UNLIKELY(bytes > HAK_SMALL_MAX))
+		return entry_malloc_slow(bytes);
+	p = tcache_pop(thread_state.tcache, size_class(bytes));
+	if (HAK_UNLIKELY(p == NULL))
+		return entry_malloc_slow(bytes);
+	return p;
+}
+
+/* A pointer that the program gives us, decoded: is it the start of a block of a
+ * slab? The one gate for them; what is behind it trusts the result. */
+struct block_place {
+	struct slab *slab;
+	uint32_t index;
+	unsigned cls;
+};
+
+HAK_INLINE bool entry_locate_block(const void *p, struct block_place *out)
+{
+	uintptr_t addr = (uintptr_t)p;
+	const struct registry_leaf *leaf;
+	unit_entry e;
+	uint32_t offset;
+	if (HAK_UNLIKELY(!registry_covers(addr)))
+		return false;
+	leaf = registry_leaf_of(addr);
+	e = registry_entry(leaf, addr);
+	out->cls = unit_entry_kind(e);
+	if (HAK_UNLIKELY(out->cls - 1 >= HAK_CLASS_COUNT))
+		return false;
+	offset = registry_offset(e, addr);
+	out->index = class_block_index(out->cls, offset);
+	out->slab = registry_record(leaf, addr);
+	return HAK_LIKELY(out->index * class_bytes(out->cls) == offset);
+}
+
+HAK_INLINE void entry_free(void *p)
+{
+	struct tcache *tc = thread_state.tcache;
+	struct block_place b;
+	_Atomic uint8_t *state;
+	unsigned old;
+	if (HAK_UNLIKELY(!entry_locate_block(p, &b)) || HAK_UNLIKELY(!tcache_has_room(tc, b.cls))) {
+		entry_free_slow(p);
+		return;
+	}
+	state = &b.slab->states[b.index];
+	old = atomic_load_relaxed(state);
+	if (HAK_UNLIKELY(old == BLOCK_FREE) || HAK_UNLIKELY(tcache_holds(tc, b.cls, old, p))) {
+		entry_free_slow(p);
+		return;
+	}
+	atomic_store_relaxed(state, tcache_push(tc, b.cls, p));
+}
+
+#endif

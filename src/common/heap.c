@@ -1,0 +1,578 @@
+#include "common/heap.h"
+
+#include "common/knobs.h"
+#include "common/meta.h"
+#include "common/options.h"
+#include "common/os.h"
+#include "common/registry.h"
+#include "common/report.h"
+
+enum {
+	/* The maintenance thread lets a heap's thread in after so many slabs. */
+	RELEASE_SLABS_PER_LOCK = 4,
+};
+
+static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
+
+static struct lock heaps_lock = LOCK_INITIALIZER(LOCK_RANK_HEAPS);
+/* Under heaps_lock. New heaps are put in front and none is ever taken out, so
+ * `next` of a member is constant: a walk needs the lock for its first step only. */
+static struct list_node all_heaps = { &all_heaps, &all_heaps };
+static struct heap *idle_heaps;
+static _Atomic size_t release_pending_units; /* of all heaps' release queues */
+
+#define FOR_EACH_CLASS(cls) for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
+#define FOR_EACH_HEAP(h)                                                                           \
+	for (struct heap *h = heap_first(); h != NULL; h = heap_next(h))
+
+size_t heap_release_pending_bytes(void)
+{
+	return atomic_load_relaxed(&release_pending_units) * HAK_UNIT_BYTES;
+}
+
+/* ---- heaps */
+
+static void heap_init(struct heap *h)
+{
+	FOR_EACH_CLASS(cls) {
+		list_init(&h->classes[cls].partial);
+		list_init(&h->classes[cls].full);
+	}
+	list_init(&h->release_queue);
+}
+
+struct heap *heap_orphans(void)
+{
+	return &orphans;
+}
+
+/* The orphans come first. */
+static struct heap *heap_first(void)
+{
+	return &orphans;
+}
+
+static struct heap *heap_next(struct heap *h)
+{
+	struct list_node *n = h->all_link.next;
+	if (h == &orphans) {
+		lock_acquire(&heaps_lock);
+		n = all_heaps.next;
+		lock_release(&heaps_lock);
+	}
+	return n == &all_heaps ? NULL : LIST_ENTRY(n, struct heap, all_link);
+}
+
+static void heap_lock(struct heap *h)
+{
+	lock_acquire(&h->lock);
+	if (HAK_UNLIKELY(h->release_queue.next == NULL)) /* the orphans, at their first use */
+		heap_init(h);
+}
+
+static struct heap *heap_create(void)
+{
+	struct heap *h = meta_alloc(sizeof(*h), HAK_CACHELINE);
+	if (h == NULL)
+		return NULL;
+	h->lock = (struct lock)LOCK_INITIALIZER(LOCK_RANK_HEAP);
+	heap_init(h);
+	tcache_init(&h->tcache, h);
+	lock_acquire(&heaps_lock);
+	h->attached = true;
+	list_push_front(&all_heaps, &h->all_link);
+	lock_release(&heaps_lock);
+	return h;
+}
+
+struct heap *heap_acquire(void)
+{
+	struct heap *h;
+	lock_acquire(&heaps_lock);
+	h = idle_heaps;
+	if (h != NULL) {
+		idle_heaps = h->next_idle;
+		h->attached = true;
+	}
+	lock_release(&heaps_lock);
+	if (h == NULL)
+		return heap_create();
+	tcache_refresh(&h->tcache);
+	return h;
+}
+
+static void heap_make_idle_locked(struct heap *h)
+{
+	h->attached = false;
+	h->next_idle = idle_heaps;
+	idle_heaps = h;
+}
+
+/* ---- slabs in a heap's lists; the heap's lock is held */
+
+static bool is_shared(const struct heap *h)
+{
+	return h == &orphans;
+}
+
+static void count_partial_locked(struct heap *h, unsigned cls, int change)
+{
+	_Atomic uint32_t *count = &h->classes[cls].partial_count;
+	atomic_store_relaxed(count, atomic_load_relaxed(count) + (uint32_t)change);
+}
+
+static void slab_link_locked(struct heap *h, struct slab *s)
+{
+	struct heap_class *c = &h->classes[s->cls];
+	if (s->free_count == 0) {
+		list_push_back(&c->full, &s->link);
+		return;
+	}
+	list_push_back(&c->partial, &s->link);
+	count_partial_locked(h, s->cls, 1);
+}
+
+static void slab_unlink_locked(struct heap *h, struct slab *s)
+{
+	list_remove(&s->link);
+	if (s->free_count > 0)
+		count_partial_locked(h, s->cls, -1);
+}
+
+static void release_enqueue_locked(struct heap *h, struct slab *s)
+{
+	if (!list_is_empty(&s->release_link))
+		return;
+	list_push_back(&h->release_queue, &s->release_link);
+	h->release_count++;
+	atomic_add_relaxed(&release_pending_units, s->units);
+}
+
+static bool release_dequeue_locked(struct heap *h, struct slab *s)
+{
+	if (list_is_empty(&s->release_link))
+		return false;
+	list_remove(&s->release_link);
+	h->release_count--;
+	atomic_sub_relaxed(&release_pending_units, s->units);
+	return true;
+}
+
+static void slab_move_locked(struct slab *s, struct heap *from, struct heap *to)
+{
+	slab_unlink_locked(from, s);
+	atomic_store_relaxed(&s->owner, to);
+	slab_link_locked(to, s);
+	if (release_dequeue_locked(from, s))
+		release_enqueue_locked(to, s);
+}
+
+static void slab_retire_locked(struct heap *h, struct slab *s)
+{
+	slab_unlink_locked(h, s);
+	release_dequeue_locked(h, s);
+	slab_destroy(s);
+}
+
+static bool should_retire_locked(const struct heap *h, const struct slab *s)
+{
+	if (s->free_count < s->capacity)
+		return false;
+	/* Keep a thread's last slab with free blocks: its next malloc wants it. */
+	return is_shared(h) || atomic_load_relaxed(&h->classes[s->cls].partial_count) > 1;
+}
+
+/* ---- blocks in */
+
+static struct slab *slab_of_block(const void *block)
+{
+	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+}
+
+static void put_one_locked(struct heap *h, struct slab *s, void *block, uint32_t now_ms)
+{
+	bool was_full = s->free_count == 0;
+	if (HAK_UNLIKELY(!slab_put(s, block))) {
+		report_double_free(block, "found when the block was returned to its slab");
+		return;
+	}
+	s->freed_at_ms = now_ms;
+	release_enqueue_locked(h, s);
+	if (was_full) {
+		list_remove(&s->link);
+		slab_link_locked(h, s);
+	} else if (HAK_UNLIKELY(should_retire_locked(h, s))) {
+		slab_retire_locked(h, s);
+	}
+}
+
+/* Return to their slabs those of n blocks whose slab is h's; the others go to
+ * foreign[], which may be blocks[] itself. Returns how many those are. */
+static unsigned put_own_locked(struct heap *h, void **blocks, unsigned n, void **foreign)
+{
+	uint32_t now_ms = os_now_ms();
+	unsigned nforeign = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct slab *s = slab_of_block(blocks[i]);
+		/* Relaxed: only a holder of h's lock makes h the owner, or ends that. */
+		if (atomic_load_relaxed(&s->owner) == h)
+			put_one_locked(h, s, blocks[i], now_ms);
+		else
+			foreign[nforeign++] = blocks[i];
+	}
+	return nforeign;
+}
+
+static unsigned put_own(struct heap *h, void **blocks, unsigned n, void **foreign)
+{
+	unsigned nforeign;
+	heap_lock(h);
+	nforeign = put_own_locked(h, blocks, n, foreign);
+	lock_release(&h->lock);
+	return nforeign;
+}
+
+static struct heap *owner_of(const void *block)
+{
+	return atomic_load_relaxed(&slab_of_block(block)->owner);
+}
+
+/* Move the blocks of `owner`, at most BATCH_BLOCKS, from blocks[0..*n) into b. */
+static void batch_collect(struct batch *b, const struct heap *owner, void **blocks, unsigned *n)
+{
+	unsigned kept = 0;
+	for (unsigned i = 0; i < *n; i++) {
+		if (b->count < BATCH_BLOCKS && owner_of(blocks[i]) == owner)
+			b->blocks[b->count++] = blocks[i];
+		else
+			blocks[kept++] = blocks[i];
+	}
+	*n = kept;
+}
+
+/* Pass n blocks on to the heaps that own their slabs. No lock is held. */
+static void send_foreign(unsigned cls, void **blocks, unsigned n)
+{
+	while (n > 0) {
+		struct heap *owner = owner_of(blocks[0]);
+		struct batch *b = is_shared(owner) ? NULL : batch_alloc();
+		if (b == NULL) { /* nobody would drain it; or no memory for a record */
+			n = put_own(owner, blocks, n, blocks);
+			continue;
+		}
+		b->cls = cls;
+		batch_collect(b, owner, blocks, &n);
+		if (b->count > 0)
+			inbox_push(&owner->inboxes[cls], b);
+		else
+			batch_free(b); /* the slab has just changed hands */
+	}
+}
+
+void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n)
+{
+	if (h != NULL && !options.rare_paths)
+		n = put_own(h, blocks, n, blocks);
+	send_foreign(cls, blocks, n);
+}
+
+/* A batch holds blocks whose slabs h does not own any more: pass it on. Its
+ * first block's owner may have to do the same with the others. */
+static void batch_forward_locked(struct heap *h, struct batch *b)
+{
+	struct heap *owner = owner_of(b->blocks[0]);
+	HAK_ASSERT(owner != h);
+	(void)h;
+	if (is_shared(owner)) {
+		b->count = put_own(owner, b->blocks, b->count, b->blocks);
+		if (b->count == 0) {
+			batch_free(b);
+			return;
+		}
+		owner = owner_of(b->blocks[0]);
+		if (is_shared(owner))
+			owner = h; /* orphaned meanwhile: look again at the next drain */
+	}
+	inbox_push(&owner->inboxes[b->cls], b);
+}
+
+static void inbox_drain_locked(struct heap *h, unsigned cls)
+{
+	struct batch *next;
+	for (struct batch *b = inbox_take(&h->inboxes[cls]); b != NULL; b = next) {
+		next = b->next;
+		b->count = put_own_locked(h, b->blocks, b->count, b->blocks);
+		if (b->count == 0)
+			batch_free(b);
+		else
+			batch_forward_locked(h, b);
+	}
+}
+
+static void inbox_drain_all_locked(struct heap *h)
+{
+	FOR_EACH_CLASS(cls)
+		if (inbox_backlog(&h->inboxes[cls]) > 0)
+			inbox_drain_locked(h, cls);
+}
+
+/* ---- blocks out */
+
+static struct slab *adopt_slab_locked(struct heap *h, unsigned cls)
+{
+	struct heap_class *c = &orphans.classes[cls];
+	struct slab *s = NULL;
+	/* A hint, read without the orphans' lock: to miss one costs a fresh slab. */
+	if (is_shared(h) || atomic_load_relaxed(&c->partial_count) == 0)
+		return NULL;
+	heap_lock(&orphans);
+	if (!list_is_empty(&c->partial)) {
+		s = LIST_ENTRY(c->partial.next, struct slab, link);
+		slab_move_locked(s, &orphans, h);
+	}
+	lock_release(&orphans.lock);
+	return s;
+}
+
+static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
+{
+	struct list_node *partial = &h->classes[cls].partial;
+	struct slab *s;
+	if (list_is_empty(partial) && inbox_backlog(&h->inboxes[cls]) > 0)
+		inbox_drain_locked(h, cls);
+	if (!list_is_empty(partial))
+		return LIST_ENTRY(partial->next, struct slab, link);
+	s = adopt_slab_locked(h, cls);
+	if (s != NULL)
+		return s;
+	s = slab_create(cls, h);
+	if (s != NULL)
+		slab_link_locked(h, s);
+	return s;
+}
+
+static unsigned take_locked(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want)
+{
+	struct list_node *partial = &h->classes[cls].partial;
+	unsigned got = 0;
+	h->visits++;
+	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
+		inbox_drain_locked(h, cls);
+	/* A bundle may come from several slabs, but a fresh slab is not begun for
+	 * the rest of one. */
+	while (got < want && (got == 0 || !list_is_empty(partial))) {
+		struct slab *s = slab_with_free_block_locked(h, cls);
+		if (s == NULL)
+			break;
+		got += slab_take(s, slots, first + got, want - got);
+		if (s->free_count == 0) {
+			list_remove(&s->link);
+			count_partial_locked(h, cls, -1);
+			slab_link_locked(h, s);
+		}
+	}
+	return got;
+}
+
+unsigned heap_take(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want)
+{
+	unsigned got;
+	heap_lock(h);
+	got = take_locked(h, cls, slots, first, want);
+	lock_release(&h->lock);
+	return got;
+}
+
+void *heap_orphans_take_one(unsigned cls)
+{
+	void *slots[2];
+	return heap_take(&orphans, cls, slots, 1, 1) == 1 ? slots[1] : NULL;
+}
+
+void heap_release(struct heap *h)
+{
+	tcache_flush_all(&h->tcache);
+	heap_lock(h);
+	inbox_drain_all_locked(h);
+	heap_lock(&orphans);
+	FOR_EACH_CLASS(cls) {
+		LIST_FOR_EACH_SAFE(n, &h->classes[cls].full)
+			slab_move_locked(LIST_ENTRY(n, struct slab, link), h, &orphans);
+		LIST_FOR_EACH_SAFE(m, &h->classes[cls].partial) {
+			struct slab *s = LIST_ENTRY(m, struct slab, link);
+			if (s->free_count == s->capacity)
+				slab_retire_locked(h, s);
+			else
+				slab_move_locked(s, h, &orphans);
+		}
+	}
+	lock_release(&orphans.lock);
+	lock_release(&h->lock);
+
+	lock_acquire(&heaps_lock);
+	heap_make_idle_locked(h);
+	lock_release(&heaps_lock);
+}
+
+/* ---- maintenance */
+
+/* Release pages of at most RELEASE_SLABS_PER_LOCK slabs. False: none is due. */
+static bool release_some(struct heap *h, uint32_t delay_ms, unsigned min_pages, size_t *bytes,
+			 size_t *visits_left)
+{
+	unsigned released = 0;
+	heap_lock(h);
+	while (released < RELEASE_SLABS_PER_LOCK && *visits_left > 0 && h->release_count > 0) {
+		struct slab *s = LIST_ENTRY(h->release_queue.next, struct slab, release_link);
+		--*visits_left;
+		release_dequeue_locked(h, s);
+		if (os_now_ms() - s->freed_at_ms < delay_ms) {
+			release_enqueue_locked(h, s); /* touched since: back to the end */
+			continue;
+		}
+		*bytes += slab_release_pages(s, min_pages);
+		released++;
+	}
+	lock_release(&h->lock);
+	return released > 0;
+}
+
+static void drain_if_idle(struct heap *h)
+{
+	bool idle = h->visits == h->visits_seen;
+	h->visits_seen = h->visits;
+	if (idle)
+		inbox_drain_all_locked(h);
+}
+
+static bool has_work(const struct heap *h)
+{
+	if (h->release_count > 0)
+		return true;
+	FOR_EACH_CLASS(cls)
+		if (inbox_backlog(&h->inboxes[cls]) > 0)
+			return true;
+	return false;
+}
+
+size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more)
+{
+	unsigned min_pages = (unsigned)knob_get(HAK_KNOB_PARTIAL_RELEASE_PAGES, 0);
+	size_t bytes = 0;
+	*more = false;
+	FOR_EACH_HEAP(h) {
+		size_t visits_left;
+		heap_lock(h);
+		drain_if_idle(h);
+		visits_left = h->release_count;
+		lock_release(&h->lock);
+		while (release_some(h, delay_ms, min_pages, &bytes, &visits_left))
+			if (deadline_ns != 0 && os_now_ns() >= deadline_ns)
+				break;
+		heap_lock(h);
+		*more |= has_work(h);
+		lock_release(&h->lock);
+		if (deadline_ns != 0 && os_now_ns() >= deadline_ns) {
+			*more = true;
+			break;
+		}
+	}
+	return bytes;
+}
+
+/* ---- figures and checks */
+
+static void count_list(const struct list_node *head, struct heap_counters *c)
+{
+	LIST_FOR_EACH(n, head) {
+		const struct slab *s = LIST_ENTRY(n, struct slab, link);
+		c->small_bytes += (size_t)(s->capacity - s->free_count) * class_bytes(s->cls);
+		c->slab_bytes += (size_t)s->units * HAK_UNIT_BYTES;
+	}
+}
+
+struct heap_counters heap_counters(void)
+{
+	struct heap_counters c = { 0 };
+	FOR_EACH_HEAP(h) {
+		heap_lock(h);
+		FOR_EACH_CLASS(cls) {
+			count_list(&h->classes[cls].partial, &c);
+			count_list(&h->classes[cls].full, &c);
+			if (!is_shared(h))
+				c.cached_bytes += tcache_count(&h->tcache, cls) * class_bytes(cls);
+			c.cached_bytes += inbox_backlog(&h->inboxes[cls]) * class_bytes(cls);
+		}
+		lock_release(&h->lock);
+		c.heaps += !is_shared(h);
+	}
+	return c;
+}
+
+static void check_list(const struct heap *h, const struct list_node *head, bool full)
+{
+	LIST_FOR_EACH(n, head) {
+		const struct slab *s = LIST_ENTRY(n, struct slab, link);
+		HAK_VERIFY(atomic_load_relaxed(&s->owner) == h);
+		HAK_VERIFY((s->free_count == 0) == full);
+		slab_check(s);
+	}
+}
+
+static void check_cache(struct tcache *tc, unsigned cls)
+{
+	unsigned count = tcache_count(tc, cls);
+	HAK_VERIFY(tc->slots[cls][0] == NULL);
+	HAK_VERIFY(count <= TCACHE_SLOTS);
+	for (unsigned slot = 1; slot <= count; slot++) {
+		const void *block = tc->slots[cls][slot];
+		const struct slab *s = slab_of_block(block);
+		uint32_t index = slab_block_index(s, block);
+		HAK_VERIFY(s->cls == cls);
+		HAK_VERIFY((uintptr_t)block == s->base + index * class_bytes(cls));
+		/* Each cached block knows its one slot, so none is cached twice. */
+		HAK_VERIFY(atomic_load_relaxed(&s->states[index]) == slot);
+	}
+}
+
+void heap_check_all(void)
+{
+	FOR_EACH_HEAP(h) {
+		heap_lock(h);
+		FOR_EACH_CLASS(cls) {
+			check_list(h, &h->classes[cls].partial, false);
+			check_list(h, &h->classes[cls].full, true);
+			if (!is_shared(h))
+				check_cache(&h->tcache, cls);
+		}
+		lock_release(&h->lock);
+	}
+}
+
+/* ---- fork */
+
+void heap_lock_all(void)
+{
+	lock_acquire_for_fork(&heaps_lock);
+	LIST_FOR_EACH(n, &all_heaps)
+		lock_acquire_for_fork(&LIST_ENTRY(n, struct heap, all_link)->lock);
+	lock_acquire_for_fork(&orphans.lock);
+}
+
+void heap_unlock_all(void)
+{
+	lock_release_after_fork(&orphans.lock);
+	LIST_FOR_EACH(n, &all_heaps)
+		lock_release_after_fork(&LIST_ENTRY(n, struct heap, all_link)->lock);
+	lock_release_after_fork(&heaps_lock);
+}
+
+void heap_after_fork(const struct heap *mine)
+{
+	/* They keep their slabs and cached blocks for the child's next threads. */
+	LIST_FOR_EACH(n, &all_heaps) {
+		struct heap *h = LIST_ENTRY(n, struct heap, all_link);
+		if (h->attached && h != mine)
+			heap_make_idle_locked(h);
+	}
+}

@@ -1,0 +1,85 @@
+/* A heap: the slabs that a thread allocates from, its thread cache, and the
+ * inboxes in which others leave blocks for it.
+ *
+ * The lock guards the slab lists and the slabs. Its thread takes it on slow paths
+ * only, so it is uncontended but for the maintenance thread and for statistics.
+ * Heaps are never freed. When a thread ends, its slabs go to the orphans, a heap
+ * without a thread, from which other heaps adopt them, and the heap waits for
+ * the next thread. Blocks sent to a heap that has passed their slab on are
+ * forwarded when the inbox is drained.
+ */
+#ifndef HAK_COMMON_HEAP_H
+#define HAK_COMMON_HEAP_H
+
+#include "common/list.h"
+#include "common/lock.h"
+#include "common/remote.h"
+#include "common/slab.h"
+#include "common/tcache.h"
+
+struct heap_class {
+	struct list_node partial; /* slabs with free blocks, to be used from the front */
+	struct list_node full;    /* slabs without */
+	_Atomic uint32_t partial_count; /* written under the lock; a hint elsewhere */
+};
+
+struct heap {
+	struct lock lock;
+	struct heap_class classes[HAK_CLASS_COUNT + 1];
+	struct list_node release_queue; /* slabs whose pages may be free, about oldest first */
+	size_t release_count;           /* its length */
+	uint32_t visits, visits_seen;   /* refills; of these, at the last maintenance */
+	struct list_node all_link; /* under the heaps' lock, as is the next */
+	struct heap *next_idle;
+	bool attached;        /* has a thread; written under the heaps' lock */
+	struct tcache tcache;
+	alignas(HAK_CACHELINE) struct inbox inboxes[HAK_CLASS_COUNT + 1];
+};
+
+/* An idle heap, or a new one. NULL: no memory. */
+struct heap *heap_acquire(void);
+
+/* The thread ends: return its blocks, orphan its slabs, make the heap idle. */
+void heap_release(struct heap *h);
+
+/* The heap without a thread. */
+struct heap *heap_orphans(void);
+
+/* Get up to `want` >= 1 blocks into slots[first ..); returns how many. 0: no
+ * memory. Locks the heap. */
+unsigned heap_take(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want);
+
+/* Return n <= TCACHE_STRIDE blocks of one class to their slabs, whosever they
+ * are. h may be NULL: all are then treated as remote. Locks heaps. */
+void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
+
+/* A block for a thread without a heap. NULL: no memory. */
+void *heap_orphans_take_one(unsigned cls);
+
+/* Drain inboxes whose owner does not come round, give free pages of partly used
+ * slabs back that nothing has touched for delay_ms, until deadline_ns (0: no
+ * limit). Returns the bytes given back. The maintenance lock is held. */
+size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more);
+
+/* Bytes of the slabs that wait for a partial release, read without locks. */
+size_t heap_release_pending_bytes(void);
+
+struct heap_counters {
+	size_t heaps;
+	size_t small_bytes;  /* blocks not free in their slab */
+	size_t cached_bytes; /* of these, in thread caches */
+	size_t slab_bytes;   /* spans of slabs */
+};
+struct heap_counters heap_counters(void);
+
+/* Walk everything and abort on a broken invariant. Only when no other thread is
+ * in the allocator. */
+void heap_check_all(void);
+
+/* For fork: take and drop the locks of all heaps. */
+void heap_lock_all(void);
+void heap_unlock_all(void);
+/* In the child: the heaps of all other threads have lost their thread. */
+void heap_after_fork(const struct heap *mine);
+
+#endif

@@ -1,0 +1,81 @@
+#include "common/large.h"
+
+#include "common/atomics.h"
+#include "common/meta.h"
+#include "common/os.h"
+#include "common/registry.h"
+#include "common/superslab.h"
+
+static struct meta_pool records;
+static _Atomic size_t live_bytes;
+
+size_t large_bytes(void)
+{
+	return atomic_load_relaxed(&live_bytes);
+}
+
+static unsigned units_for(size_t bytes)
+{
+	return (unsigned)((bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
+}
+
+void *large_alloc(size_t bytes, size_t align, bool *zeroed)
+{
+	unsigned align_units = (unsigned)max_size(align / HAK_UNIT_BYTES, 1);
+	struct large_span *l = meta_pool_alloc(&records, sizeof(*l));
+	struct span span;
+	if (l == NULL)
+		return NULL;
+	if (!span_alloc(&span, units_for(bytes), align_units)) {
+		meta_pool_free(&records, l);
+		return NULL;
+	}
+	l->superslab = span.superslab;
+	l->base = span.base;
+	l->usable_bytes = align_up(bytes, os_page_bytes());
+	l->first_unit = span.first;
+	l->units = span.units;
+	registry_set(l->base, l->units, UNIT_LARGE, l);
+	atomic_add_relaxed(&live_bytes, (size_t)l->units * HAK_UNIT_BYTES);
+	*zeroed = span.zeroed;
+	return (void *)l->base;
+}
+
+void large_free(struct large_span *l)
+{
+	registry_clear(l->base, l->units);
+	span_free(l->superslab, l->first_unit, l->units);
+	atomic_sub_relaxed(&live_bytes, (size_t)l->units * HAK_UNIT_BYTES);
+	meta_pool_free(&records, l);
+}
+
+static void give_up_units(struct large_span *l, unsigned units)
+{
+	unsigned less = l->units - units;
+	registry_clear(l->base + (uintptr_t)units * HAK_UNIT_BYTES, less);
+	span_free(l->superslab, l->first_unit + units, less);
+	atomic_sub_relaxed(&live_bytes, (size_t)less * HAK_UNIT_BYTES);
+	l->units = (uint16_t)units;
+}
+
+static bool take_units(struct large_span *l, unsigned units)
+{
+	unsigned more = units - l->units;
+	if (!span_extend(l->superslab, l->first_unit, l->units, more))
+		return false;
+	l->units = (uint16_t)units;
+	registry_set(l->base, units, UNIT_LARGE, l);
+	atomic_add_relaxed(&live_bytes, (size_t)more * HAK_UNIT_BYTES);
+	return true;
+}
+
+bool large_resize(struct large_span *l, size_t bytes)
+{
+	unsigned units = units_for(bytes);
+	if (units > l->units && !take_units(l, units))
+		return false;
+	if (units < l->units)
+		give_up_units(l, units);
+	l->usable_bytes = align_up(bytes, os_page_bytes());
+	return true;
+}

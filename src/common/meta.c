@@ -1,0 +1,81 @@
+#include "common/meta.h"
+
+#include "common/lock.h"
+#include "common/os.h"
+
+enum { META_CHUNK_BYTES = 256 * 1024 };
+
+static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_META);
+static uintptr_t next, end; /* under lock: the chunk being carved */
+static _Atomic size_t carved_bytes;
+
+struct lock *meta_lock(void)
+{
+	return &lock;
+}
+
+size_t meta_bytes(void)
+{
+	return atomic_load_relaxed(&carved_bytes);
+}
+
+static bool meta_refill_locked(size_t bytes)
+{
+	size_t chunk = align_up(max_size(bytes, META_CHUNK_BYTES), os_page_bytes());
+	void *p = os_map(chunk, os_page_bytes());
+	if (p == NULL && chunk > bytes) {
+		chunk = align_up(bytes, os_page_bytes());
+		p = os_map(chunk, os_page_bytes());
+	}
+	if (p == NULL)
+		return false;
+	if ((uintptr_t)p != end) /* else the new chunk prolongs the old one */
+		next = (uintptr_t)p;
+	end = (uintptr_t)p + chunk;
+	return true;
+}
+
+static void *meta_alloc_locked(size_t bytes, size_t align)
+{
+	uintptr_t p = align_up(next, align);
+	if (p + bytes > end) {
+		if (!meta_refill_locked(bytes + align))
+			return NULL;
+		p = align_up(next, align);
+	}
+	next = p + bytes;
+	atomic_add_relaxed(&carved_bytes, bytes);
+	return (void *)p;
+}
+
+void *meta_alloc(size_t bytes, size_t align)
+{
+	void *p;
+	HAK_ASSERT(bytes > 0 && is_pow2(align) && align <= HAK_CACHELINE);
+	lock_acquire(&lock);
+	p = meta_alloc_locked(bytes, align);
+	lock_release(&lock);
+	return p;
+}
+
+void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
+{
+	void **record;
+	lock_acquire(&lock);
+	record = pool->free;
+	if (record != NULL)
+		pool->free = *record;
+	else
+		record = meta_alloc_locked(bytes, HAK_CACHELINE / 2);
+	lock_release(&lock);
+	return record;
+}
+
+void meta_pool_free(struct meta_pool *pool, void *record)
+{
+	void **link = record;
+	lock_acquire(&lock);
+	*link = pool->free;
+	pool->free = record;
+	lock_release(&lock);
+}

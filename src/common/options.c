@@ -1,0 +1,142 @@
+#include "common/options.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "common/diag.h"
+#include "common/knobs.h"
+
+struct options options = {
+	.background = 1,
+	.ace_fast_interval_ms = 500,
+	.ace_slow_interval_s = 30,
+	.ace_max_p99_lat_ns = 10000000,
+	.ace_max_rss_mb = 16384,
+	.ace_max_cpu_percent = 5,
+};
+
+/* An option is a number in a range, or one of some words, which then stand for
+ * 0, 1, 2, ... It lands in an int or, where `knob` is given, in a knob. */
+struct option {
+	const char *name;
+	int32_t *value;
+	int32_t min, max;
+	const char *words[4];
+	int knob; /* 1 + enum hak_knob; 0: none */
+};
+
+static const struct option table[] = {
+	{ .name = "HAKMEM_ON_ERROR", .value = &options.on_error_report, .words = { "abort", "report" } },
+	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },
+	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
+	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
+	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
+	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
+	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
+	{ .name = "HAKMEM_PURGE_DELAY_MS", .max = INT32_MAX, .knob = 1 + HAK_KNOB_PURGE_DELAY_MS },
+	{ .name = "HAKMEM_TCACHE_CAPACITY", .max = INT32_MAX, .knob = 1 + HAK_KNOB_TCACHE_CAPACITY },
+	{ .name = "HAKMEM_BUNDLE_WIDTH", .max = INT32_MAX, .knob = 1 + HAK_KNOB_BUNDLE_WIDTH },
+	{ .name = "HAKMEM_DRAIN_THRESHOLD", .max = INT32_MAX, .knob = 1 + HAK_KNOB_DRAIN_THRESHOLD },
+	{ .name = "HAKMEM_PARTIAL_RELEASE_PAGES", .max = INT32_MAX,
+	  .knob = 1 + HAK_KNOB_PARTIAL_RELEASE_PAGES },
+	{ .name = "HAKMEM_ACE_ENABLED", .value = &options.ace_enabled, .max = 1 },
+	{ .name = "HAKMEM_ACE_FAST_INTERVAL_MS", .value = &options.ace_fast_interval_ms, .min = 10,
+	  .max = 60000 },
+	{ .name = "HAKMEM_ACE_SLOW_INTERVAL_S", .value = &options.ace_slow_interval_s, .min = 1,
+	  .max = 3600 },
+	{ .name = "HAKMEM_ACE_LOG_LEVEL", .value = &options.ace_log_level, .max = 2 },
+	{ .name = "HAKMEM_ACE_MAX_P99_LAT_NS", .value = &options.ace_max_p99_lat_ns, .min = 1000,
+	  .max = INT32_MAX },
+	{ .name = "HAKMEM_ACE_MAX_RSS_MB", .value = &options.ace_max_rss_mb, .min = 1,
+	  .max = INT32_MAX },
+	{ .name = "HAKMEM_ACE_MAX_CPU_PERCENT", .value = &options.ace_max_cpu_percent, .min = 1,
+	  .max = 100 },
+};
+
+/* The variable's value, or NULL. getenv() without its later surprises: no lock,
+ * and callable from the first malloc on. */
+static const char *environment_value(const char *name)
+{
+	size_t n = strlen(name);
+	for (char **e = environ; *e != NULL; e++)
+		if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
+			return *e + n + 1;
+	return NULL;
+}
+
+static bool parse_number(const char *s, int32_t *out)
+{
+	int64_t v = 0;
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++) {
+		if (*s < '0' || *s > '9')
+			return false;
+		v = v * 10 + (*s - '0');
+		if (v > INT32_MAX)
+			return false;
+	}
+	*out = (int32_t)v;
+	return true;
+}
+
+static bool parse_word(const struct option *o, const char *s, int32_t *out)
+{
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(o->words) && o->words[i] != NULL; i++) {
+		if (strcmp(s, o->words[i]) == 0) {
+			*out = (int32_t)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool option_apply(const struct option *o, const char *s)
+{
+	int32_t v;
+	if (!(o->words[0] != NULL ? parse_word(o, s, &v) : parse_number(s, &v)))
+		return false;
+	if (o->knob != 0)
+		return knob_set((enum hak_knob)(o->knob - 1), 0, v) == 0;
+	if (o->words[0] == NULL && (v < o->min || v > o->max))
+		return false;
+	*o->value = v;
+	return true;
+}
+
+static void explain_bad_value(const struct option *o, const char *s)
+{
+	char buf[128];
+	struct text wanted;
+	text_init(&wanted, buf, sizeof(buf));
+	if (o->words[0] != NULL) {
+		for (unsigned i = 0; i < HAK_ARRAY_LEN(o->words) && o->words[i] != NULL; i++)
+			text_printf(&wanted, "%s%s", i == 0 ? "one of " : ", ", o->words[i]);
+	} else if (o->knob != 0) {
+		const struct hak_knob_info *info = knob_info((enum hak_knob)(o->knob - 1));
+		for (unsigned i = 0; i < info->ncandidates; i++)
+			text_printf(&wanted, "%s%d", i == 0 ? "one of " : ", ", info->candidates[i]);
+	} else {
+		text_printf(&wanted, "a number from %d to %d", o->min, o->max);
+	}
+	diag_line("%s=%s: wanted %s; the default is used", o->name, s, buf);
+}
+
+void options_load(void)
+{
+	static bool loaded;
+	if (loaded || environ == NULL)
+		return;
+	loaded = true;
+	if (getauxval(AT_SECURE) != 0)
+		return;
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
+		const char *s = environment_value(table[i].name);
+		if (s != NULL && !option_apply(&table[i], s))
+			explain_bad_value(&table[i], s);
+	}
+	if (options.ace_enabled)
+		diag_line("HAKMEM_ACE_ENABLED=1: this version has no ACE yet; knobs keep their settings");
+}

@@ -1,0 +1,31 @@
+/* Settings from the environment, read once before the first heap exists or, if
+ * the C library was not ready then, by the library's constructor. A program
+ * that runs with raised privileges (setuid) gets the defaults. A bad value gets
+ * one line on standard error and the default. */
+#ifndef HAK_COMMON_OPTIONS_H
+#define HAK_COMMON_OPTIONS_H
+
+#include "common/base.h"
+
+struct options {
+	int32_t on_error_report; /* 1: report a bad pointer and go on; 0: abort */
+	int32_t stats_at_exit;
+	int32_t verbose;
+	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
+	int32_t background;      /* the maintenance thread may be started */
+	int32_t ace_enabled;
+	int32_t ace_fast_interval_ms;
+	int32_t ace_slow_interval_s;
+	int32_t ace_log_level;
+	int32_t ace_max_p99_lat_ns;
+	int32_t ace_max_rss_mb;
+	int32_t ace_max_cpu_percent;
+};
+
+/* Read-only after start-up. */
+extern struct options options;
+
+/* Read the environment if it is there and has not been read yet. */
+void options_load(void);
+
+#endif

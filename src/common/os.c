@@ -1,0 +1,194 @@
+#include "common/os.h"
+
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "common/atomics.h"
+
+static size_t page_bytes = 4096;
+
+/* Statistics only, hence relaxed. */
+static _Atomic size_t mapped_bytes;
+static _Atomic uint64_t purged_bytes, purge_failures, map_failures;
+
+#if HAKMEM_TESTING
+static struct {
+	_Atomic uint64_t countdown; /* 0: disarmed; 1: the next call fails */
+	_Atomic uint64_t period;
+	_Atomic uint64_t hits;
+} faults[OS_CALL_COUNT];
+
+void os_fault_arm(enum os_call call, uint64_t nth, uint64_t period)
+{
+	atomic_store_relaxed(&faults[call].period, period);
+	atomic_store_relaxed(&faults[call].countdown, nth);
+}
+
+uint64_t os_fault_hits(enum os_call call)
+{
+	return atomic_load_relaxed(&faults[call].hits);
+}
+
+bool os_fault_due(enum os_call call)
+{
+	uint64_t left = atomic_load_relaxed(&faults[call].countdown);
+	uint64_t next;
+	do {
+		if (left == 0)
+			return false;
+		next = left == 1 ? atomic_load_relaxed(&faults[call].period) : left - 1;
+	} while (!atomic_cas_weak_release(&faults[call].countdown, &left, next));
+	if (left != 1)
+		return false;
+	atomic_add_relaxed(&faults[call].hits, 1);
+	return true;
+}
+#endif
+
+size_t os_page_bytes(void)
+{
+	return page_bytes;
+}
+
+void os_init(void)
+{
+	unsigned long n = getauxval(AT_PAGESZ);
+	if (is_pow2(n) && n >= 4096 && n <= HAK_UNIT_BYTES)
+		page_bytes = n;
+}
+
+static void *map_pages(size_t bytes, int prot)
+{
+	void *p = os_fault_due(OS_MMAP) ? MAP_FAILED
+					: mmap(NULL, bytes, prot,
+					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		return NULL;
+	atomic_add_relaxed(&mapped_bytes, bytes);
+	return p;
+}
+
+bool os_unmap(void *p, size_t bytes)
+{
+	HAK_ASSERT((uintptr_t)p % page_bytes == 0 && bytes % page_bytes == 0);
+	if (os_fault_due(OS_MUNMAP) || munmap(p, bytes) != 0)
+		return false;
+	atomic_sub_relaxed(&mapped_bytes, bytes);
+	return true;
+}
+
+/* Keep [keep, keep + bytes) of the mapping [p, p + have). What the kernel
+ * refuses to unmap stays as untouched address space. */
+static void trim_mapping(char *p, size_t have, char *keep, size_t bytes)
+{
+	if (keep > p)
+		os_unmap(p, (size_t)(keep - p));
+	if (p + have > keep + bytes)
+		os_unmap(keep + bytes, (size_t)(p + have - (keep + bytes)));
+}
+
+static void *map_aligned(size_t bytes, size_t align, int prot)
+{
+	size_t padded;
+	char *p, *aligned;
+
+	/* The kernel lays mappings side by side, so that one of a multiple of
+	 * `align` bytes often is aligned by itself. */
+	p = map_pages(bytes, prot);
+	if (p == NULL || ((uintptr_t)p & (align - 1)) == 0)
+		return p;
+	os_unmap(p, bytes);
+
+	if (__builtin_add_overflow(bytes, align - page_bytes, &padded))
+		return NULL;
+	p = map_pages(padded, prot);
+	if (p == NULL)
+		return NULL;
+	aligned = p + (align_up((uintptr_t)p, align) - (uintptr_t)p);
+	trim_mapping(p, padded, aligned, bytes);
+	return aligned;
+}
+
+static void *map_or_count(size_t bytes, size_t align, int prot)
+{
+	void *p;
+	HAK_ASSERT(bytes > 0 && bytes % page_bytes == 0 && is_pow2(align));
+	p = map_aligned(bytes, max_size(align, page_bytes), prot);
+	if (p == NULL)
+		atomic_add_relaxed(&map_failures, 1);
+	return p;
+}
+
+void *os_map(size_t bytes, size_t align)
+{
+	return map_or_count(bytes, align, PROT_READ | PROT_WRITE);
+}
+
+void *os_reserve(size_t bytes, size_t align)
+{
+	return map_or_count(bytes, align, PROT_NONE);
+}
+
+bool os_purge(void *p, size_t bytes)
+{
+	HAK_ASSERT((uintptr_t)p % page_bytes == 0 && bytes % page_bytes == 0);
+	if (os_fault_due(OS_MADVISE) || madvise(p, bytes, MADV_DONTNEED) != 0) {
+		atomic_add_relaxed(&purge_failures, 1);
+		return false;
+	}
+	atomic_add_relaxed(&purged_bytes, bytes);
+	return true;
+}
+
+void os_prefer_huge_pages(void *p, size_t bytes)
+{
+	if (!os_fault_due(OS_MADVISE))
+		(void)madvise(p, bytes, MADV_HUGEPAGE);
+}
+
+bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes)
+{
+	if (os_fault_due(OS_MREMAP) || mremap(p, old_bytes, new_bytes, 0) == MAP_FAILED)
+		return false;
+	atomic_add_relaxed(&mapped_bytes, new_bytes - old_bytes); /* wraps when shrinking */
+	return true;
+}
+
+bool os_move(void *p, size_t old_bytes, void *target, size_t new_bytes)
+{
+	if (os_fault_due(OS_MREMAP) ||
+	    mremap(p, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
+		atomic_add_relaxed(&map_failures, 1);
+		return false;
+	}
+	atomic_sub_relaxed(&mapped_bytes, old_bytes);
+	return true;
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint32_t os_now_ms(void)
+{
+	return (uint32_t)(clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u);
+}
+
+uint64_t os_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+struct os_counters os_counters(void)
+{
+	return (struct os_counters){
+		.mapped_bytes = atomic_load_relaxed(&mapped_bytes),
+		.purged_bytes = atomic_load_relaxed(&purged_bytes),
+		.purge_failures = atomic_load_relaxed(&purge_failures),
+		.map_failures = atomic_load_relaxed(&map_failures),
+	};
+}

@@ -1,0 +1,196 @@
+#include "common/purge.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "common/heap.h"
+#include "common/huge.h"
+#include "common/knobs.h"
+#include "common/lock.h"
+#include "common/options.h"
+#include "common/os.h"
+#include "common/superslab.h"
+
+enum {
+	/* A process with less to give back than this never gets the thread. */
+	START_BYTES = 2 << 20,
+	PASS_BUDGET_NS = 5000000,  /* at most, per pass */
+	PAUSE_BUSY_MS = 10,        /* between passes while more is due */
+	PAUSE_WAITING_MS = 100,    /* while something will be due */
+	RETRY_START_MS = 10000,    /* after the system refused a thread */
+	STACK_BYTES = 128 * 1024,
+};
+
+enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNNING };
+
+static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_MAINTENANCE);
+static _Atomic int thread_status;
+static _Atomic uint32_t asleep;       /* futex: 1 while the thread waits for work */
+static _Atomic uint32_t last_pass_ms; /* by a slow path, or a refused start */
+static _Atomic bool thread_allowed;
+
+struct lock *purge_lock(void)
+{
+	return &lock;
+}
+
+void purge_allow_thread(void)
+{
+	atomic_store_relaxed(&thread_allowed, true);
+}
+
+/* About what there is to give back. */
+static size_t pending_bytes(void)
+{
+	return superslab_dirty_bytes() + huge_cached_bytes() + heap_release_pending_bytes();
+}
+
+/* What a pass left undone. */
+enum pass_rest { REST_NONE, REST_LATER, REST_NOW };
+
+static enum pass_rest maintenance_pass(void)
+{
+	uint32_t delay_ms = (uint32_t)knob_get(HAK_KNOB_PURGE_DELAY_MS, 0);
+	uint64_t deadline = os_now_ns() + PASS_BUDGET_NS;
+	bool more_slabs, more_units, in_time;
+	lock_acquire(&lock);
+	huge_purge(delay_ms);
+	heap_maintain_all(delay_ms, deadline, &more_slabs);
+	superslab_purge(delay_ms, deadline, &more_units);
+	lock_release(&lock);
+	in_time = os_now_ns() < deadline;
+	if (!in_time)
+		return REST_NOW;
+	return more_slabs || more_units || huge_cached_bytes() > 0 ? REST_LATER : REST_NONE;
+}
+
+static void sleep_ms(uint32_t ms)
+{
+	static _Atomic uint32_t never;
+	futex_wait(&never, 0, ms);
+}
+
+/* Wait until purge_kick() sees work. */
+static void wait_for_work(void)
+{
+	atomic_store_relaxed(&asleep, 1);
+	/* What came in between is small, or its next slow path kicks. */
+	while (atomic_load_relaxed(&asleep) == 1)
+		futex_wait(&asleep, 1, 0);
+}
+
+static void *maintenance_main(void *arg)
+{
+	(void)arg;
+	for (;;) {
+		switch (maintenance_pass()) {
+		case REST_NOW:
+			sleep_ms(PAUSE_BUSY_MS);
+			break;
+		case REST_LATER:
+			sleep_ms(PAUSE_WAITING_MS);
+			break;
+		case REST_NONE:
+			wait_for_work();
+			break;
+		}
+	}
+	return NULL;
+}
+
+static int create_thread(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all, old;
+	int err;
+	if (os_fault_due(OS_THREAD))
+		return EAGAIN;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	/* Fails if the program has much static TLS: the default stack then. */
+	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&thread, &attr, maintenance_main, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return err;
+}
+
+static bool may_start_thread(void)
+{
+	return options.background && atomic_load_relaxed(&thread_allowed);
+}
+
+static bool due_since(uint32_t period_ms)
+{
+	return os_now_ms() - atomic_load_relaxed(&last_pass_ms) >= period_ms;
+}
+
+static void start_thread(void)
+{
+	int none = THREAD_NONE;
+	if (!atomic_cas_acq_rel(&thread_status, &none, THREAD_STARTING))
+		return;
+	if (create_thread() == 0) {
+		atomic_store_relaxed(&thread_status, THREAD_RUNNING);
+		return;
+	}
+	atomic_store_relaxed(&last_pass_ms, os_now_ms());
+	atomic_store_relaxed(&thread_status, THREAD_NONE);
+}
+
+/* No thread: the program's own thread does a pass, one at a time. */
+static void pass_by_caller(void)
+{
+	if (!due_since(PAUSE_WAITING_MS) || lock_is_mine(&lock))
+		return;
+	atomic_store_relaxed(&last_pass_ms, os_now_ms());
+	maintenance_pass();
+}
+
+void purge_kick(void)
+{
+	int saved = errno;
+	switch (atomic_load_relaxed(&thread_status)) {
+	case THREAD_RUNNING:
+		if (atomic_load_relaxed(&asleep) == 1 && pending_bytes() >= START_BYTES) {
+			atomic_store_relaxed(&asleep, 0);
+			futex_wake(&asleep, 1);
+		}
+		break;
+	case THREAD_NONE:
+		if (pending_bytes() < START_BYTES)
+			break;
+		if (may_start_thread() &&
+		    (atomic_load_relaxed(&last_pass_ms) == 0 || due_since(RETRY_START_MS)))
+			start_thread();
+		else
+			pass_by_caller();
+		break;
+	default:
+		break;
+	}
+	errno = saved;
+}
+
+size_t purge_everything(void)
+{
+	bool more;
+	size_t bytes;
+	lock_acquire(&lock);
+	bytes = huge_purge(0);
+	bytes += heap_maintain_all(0, 0, &more);
+	bytes += superslab_purge(0, 0, &more);
+	lock_release(&lock);
+	return bytes;
+}
+
+void purge_after_fork(void)
+{
+	atomic_store_relaxed(&thread_status, THREAD_NONE);
+	atomic_store_relaxed(&asleep, 0);
+}

@@ -1,0 +1,62 @@
+/* realloc: in place inside the block's class; in place into free units behind a
+ * large block; by moving pages for a huge one; else a copy. */
+#include <string.h>
+
+#include "common/entry.h"
+#include "common/huge.h"
+#include "common/large.h"
+
+/* Is a block of `usable` bytes worth keeping for `bytes` <= usable? A copy costs
+ * time once; more than half a block unused costs memory for as long as it lives. */
+static bool keep_in_place(size_t usable, size_t bytes)
+{
+	return bytes >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN;
+}
+
+/* Resize without a copy. NULL: not possible. */
+static void *resize_kind(void *p, size_t bytes, size_t usable)
+{
+	void *record;
+	unsigned kind = registry_lookup((uintptr_t)p, &record);
+	if (kind == UNIT_LARGE && bytes > HAK_SMALL_MAX && bytes <= LARGE_MAX)
+		return large_resize(record, bytes) ? p : NULL;
+	if (kind == UNIT_HUGE && bytes > LARGE_MAX)
+		return huge_resize(record, bytes);
+	return bytes <= usable && keep_in_place(usable, bytes) ? p : NULL;
+}
+
+static void *resize_in_scope(void *p, size_t bytes, size_t usable)
+{
+	struct slow_scope scope;
+	void *q = NULL;
+	if (slow_enter(&scope))
+		q = resize_kind(p, bytes, usable);
+	slow_leave(&scope);
+	return q;
+}
+
+static void *resize_by_copy(void *p, size_t bytes, size_t usable)
+{
+	void *q = entry_malloc(bytes);
+	if (q == NULL) /* a smaller block was wanted and could not be had: keep this one */
+		return bytes <= usable ? p : NULL;
+	memcpy(q, p, min_size(usable, bytes));
+	entry_free(p);
+	return q;
+}
+
+void *entry_realloc(void *p, size_t bytes)
+{
+	size_t usable = entry_usable_bytes(p, "realloc");
+	void *q;
+	if (usable == 0 || !entry_size_is_possible(bytes)) /* 0: reported, and we go on */
+		return NULL;
+	if (usable > HAK_SMALL_MAX) {
+		q = resize_in_scope(p, bytes, usable);
+		if (q != NULL)
+			return q;
+	} else if (bytes <= usable && keep_in_place(usable, bytes)) {
+		return p;
+	}
+	return resize_by_copy(p, bytes, usable);
+}

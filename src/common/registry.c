@@ -1,0 +1,70 @@
+#include "common/registry.h"
+
+#include "common/os.h"
+
+_Atomic uintptr_t registry_root[REGISTRY_ROOT_ENTRIES];
+struct registry_leaf registry_absent;
+
+unsigned registry_lookup(uintptr_t addr, void **record)
+{
+	const struct registry_leaf *leaf;
+	unsigned kind;
+	*record = NULL;
+	if (!registry_covers(addr))
+		return UNIT_NONE;
+	leaf = registry_leaf_of(addr);
+	kind = unit_entry_kind(registry_entry(leaf, addr));
+	if (kind != UNIT_NONE)
+		*record = registry_record(leaf, addr);
+	return kind;
+}
+
+static bool reserve_leaf(uintptr_t root_index)
+{
+	const size_t bytes = align_up(sizeof(struct registry_leaf), os_page_bytes());
+	uintptr_t absent = 0;
+	void *leaf;
+	if (atomic_load_relaxed(&registry_root[root_index]) != 0)
+		return true;
+	leaf = os_map(bytes, os_page_bytes());
+	if (leaf == NULL)
+		return false;
+	/* Release: whoever finds the leaf finds zeros. Pairs with the dependent load. */
+	if (!atomic_cas_acq_rel(&registry_root[root_index], &absent,
+				(uintptr_t)leaf - (uintptr_t)&registry_absent))
+		os_unmap(leaf, bytes); /* another thread was faster */
+	return true;
+}
+
+bool registry_reserve(uintptr_t base, size_t bytes)
+{
+	uintptr_t last = base + bytes - 1;
+	if (!registry_covers(base) || !registry_covers(last) || last < base)
+		return false;
+	for (uintptr_t i = base >> REGISTRY_LEAF_SHIFT; i <= last >> REGISTRY_LEAF_SHIFT; i++)
+		if (!reserve_leaf(i))
+			return false;
+	return true;
+}
+
+void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record)
+{
+	for (unsigned i = 0; i < units; i++) {
+		uintptr_t addr = base + (uintptr_t)i * HAK_UNIT_BYTES;
+		struct registry_leaf *leaf = registry_leaf_of(addr);
+		uint32_t unit = registry_unit_of(addr);
+		/* Record first: who sees the kind, by whatever luck, finds a record. */
+		atomic_store_relaxed(&leaf->records[unit], record);
+		atomic_store_release(&leaf->entries[unit], (unit_entry)(kind | i << UNIT_KIND_BITS));
+	}
+}
+
+void registry_clear(uintptr_t base, unsigned units)
+{
+	/* The record stays: it is never unmapped, and a racing reader of a stale
+	 * pointer then reads a record of that kind rather than NULL. */
+	for (unsigned i = 0; i < units; i++) {
+		uintptr_t addr = base + (uintptr_t)i * HAK_UNIT_BYTES;
+		atomic_store_relaxed(&registry_leaf_of(addr)->entries[registry_unit_of(addr)], 0);
+	}
+}

@@ -1,0 +1,49 @@
+#include "common/remote.h"
+
+#include "common/meta.h"
+
+static struct meta_pool batches;
+static _Atomic uint64_t sent; /* statistics */
+
+struct batch *batch_alloc(void)
+{
+	struct batch *b = meta_pool_alloc(&batches, sizeof(*b));
+	if (b != NULL)
+		b->count = 0;
+	return b;
+}
+
+void batch_free(struct batch *b)
+{
+	meta_pool_free(&batches, b);
+}
+
+void inbox_push(struct inbox *in, struct batch *b)
+{
+	struct batch *head = atomic_load_relaxed(&in->head);
+	atomic_add_relaxed(&in->backlog, b->count);
+	atomic_add_relaxed(&sent, 1);
+	/* Release: the taker sees the batch and all that was written to its blocks'
+	 * states. Pairs with the acquire in inbox_take(). */
+	do {
+		b->next = head;
+	} while (!atomic_cas_weak_release(&in->head, &head, b));
+}
+
+struct batch *inbox_take(struct inbox *in)
+{
+	struct batch *taken;
+	uint32_t blocks = 0;
+	if (atomic_load_relaxed(&in->head) == NULL)
+		return NULL;
+	taken = atomic_swap_acquire(&in->head, NULL);
+	for (struct batch *b = taken; b != NULL; b = b->next)
+		blocks += b->count;
+	atomic_sub_relaxed(&in->backlog, blocks);
+	return taken;
+}
+
+uint64_t remote_batches_sent(void)
+{
+	return atomic_load_relaxed(&sent);
+}

@@ -1,0 +1,63 @@
+#include "common/size_class.h"
+
+#include "common/bits.h"
+
+enum {
+	LINEAR_MAX = 128,        /* steps of HAK_MIN_ALIGN up to here */
+	STEPS_PER_DOUBLING = 8,
+};
+
+struct class_geometry class_geometry[HAK_CLASS_COUNT + 1];
+struct class_layout class_layout[HAK_CLASS_COUNT + 1];
+uint8_t class_of_granules[HAK_SMALL_MAX / HAK_MIN_ALIGN + 1];
+
+static size_t nth_class_bytes(unsigned cls)
+{
+	unsigned linear = LINEAR_MAX / HAK_MIN_ALIGN;
+	unsigned doubling, step;
+	if (cls <= linear)
+		return (size_t)cls * HAK_MIN_ALIGN;
+	doubling = (cls - linear - 1) / STEPS_PER_DOUBLING;
+	step = (cls - linear - 1) % STEPS_PER_DOUBLING + 1;
+	return ((size_t)LINEAR_MAX << doubling) / STEPS_PER_DOUBLING * (STEPS_PER_DOUBLING + step);
+}
+
+static struct class_layout layout_for(size_t bytes)
+{
+	unsigned units = 1;
+	while (units < HAK_SLAB_MAX_UNITS && units * HAK_UNIT_BYTES / bytes < HAK_SLAB_MIN_BLOCKS)
+		units++;
+	return (struct class_layout){
+		.capacity = (uint16_t)(units * HAK_UNIT_BYTES / bytes),
+		.units = (uint8_t)units,
+	};
+}
+
+void size_class_init(void)
+{
+	size_t granule = 0;
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
+		size_t bytes = nth_class_bytes(cls);
+		uint64_t sixteenths = bytes / HAK_MIN_ALIGN;
+		class_geometry[cls] = (struct class_geometry){
+			.block_bytes = (uint32_t)bytes,
+			.magic = (uint32_t)(((UINT64_C(1) << 31) + sixteenths - 1) / sixteenths),
+		};
+		class_layout[cls] = layout_for(bytes);
+		for (; granule <= sixteenths; granule++)
+			class_of_granules[granule] = (uint8_t)cls;
+	}
+	HAK_VERIFY(class_bytes(HAK_CLASS_COUNT) == HAK_SMALL_MAX);
+}
+
+unsigned size_class_aligned(size_t bytes, size_t align)
+{
+	/* A slab starts at a multiple of the unit, so its blocks are as aligned as
+	 * their size is. */
+	if (bytes > HAK_SMALL_MAX || align > HAK_UNIT_BYTES)
+		return 0;
+	for (unsigned cls = size_class(bytes); cls <= HAK_CLASS_COUNT; cls++)
+		if (class_bytes(cls) % align == 0)
+			return cls;
+	return 0;
+}

@@ -1,0 +1,255 @@
+#include "common/slab.h"
+
+#include "common/bits.h"
+#include "common/meta.h"
+#include "common/os.h"
+#include "common/superslab.h"
+
+static struct meta_pool records[HAK_CLASS_COUNT + 1]; /* a slab's record has its class's size */
+static _Atomic size_t live_slabs;
+
+size_t slab_count(void)
+{
+	return atomic_load_relaxed(&live_slabs);
+}
+
+static size_t states_bytes(unsigned capacity)
+{
+	return align_up(capacity + 1, sizeof(uint64_t));
+}
+
+static unsigned bitmap_words(unsigned capacity)
+{
+	return (capacity + 63) / 64;
+}
+
+static size_t record_bytes(unsigned capacity)
+{
+	return offsetof(struct slab, states) + states_bytes(capacity) +
+	       bitmap_words(capacity) * sizeof(uint64_t);
+}
+
+static uint64_t *bitmap_of(const struct slab *s)
+{
+	return (uint64_t *)((uintptr_t)s->states + states_bytes(s->capacity));
+}
+
+/* The bits that exist in word w. */
+static uint64_t word_mask(unsigned capacity, unsigned w)
+{
+	unsigned bits = capacity - w * 64;
+	return bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
+}
+
+struct slab *slab_create(unsigned cls, struct heap *owner)
+{
+	unsigned capacity = class_layout[cls].capacity;
+	struct slab *s = meta_pool_alloc(&records[cls], record_bytes(capacity));
+	struct span span;
+	uint64_t *bitmap;
+	if (s == NULL)
+		return NULL;
+	if (!span_alloc(&span, class_layout[cls].units, 1)) {
+		meta_pool_free(&records[cls], s);
+		return NULL;
+	}
+	list_init(&s->link);
+	atomic_store_relaxed(&s->owner, owner);
+	s->superslab = span.superslab;
+	s->base = span.base;
+	s->cls = (uint8_t)cls;
+	s->units = (uint8_t)span.units;
+	s->first_unit = span.first;
+	s->capacity = s->free_count = (uint16_t)capacity;
+	s->scan_from = 0;
+	/* What of a used span's pages is in memory is not known: count all as touched. */
+	s->carved = span.zeroed ? 0 : (uint16_t)capacity;
+	list_init(&s->release_link);
+	s->freed_at_ms = 0;
+	for (unsigned i = 0; i < SLAB_PAGE_WORDS; i++)
+		s->purged_pages[i] = 0;
+	for (unsigned i = 0; i <= capacity; i++)
+		atomic_store_relaxed(&s->states[i], BLOCK_FREE);
+	bitmap = bitmap_of(s);
+	for (unsigned w = 0; w < bitmap_words(capacity); w++)
+		bitmap[w] = word_mask(capacity, w);
+	registry_set(s->base, s->units, cls, s);
+	atomic_add_relaxed(&live_slabs, 1);
+	return s;
+}
+
+void slab_destroy(struct slab *s)
+{
+	HAK_ASSERT(s->free_count == s->capacity);
+	registry_clear(s->base, s->units);
+	span_free(s->superslab, s->first_unit, s->units);
+	atomic_sub_relaxed(&live_slabs, 1);
+	meta_pool_free(&records[s->cls], s);
+}
+
+/* ---- purged pages: bit per page of the slab */
+
+static bool any_purged(const struct slab *s)
+{
+	uint64_t any = 0;
+	for (unsigned i = 0; i < SLAB_PAGE_WORDS; i++)
+		any |= s->purged_pages[i];
+	return any != 0;
+}
+
+static bool page_is_purged(const struct slab *s, size_t page)
+{
+	return s->purged_pages[page / 64] >> (page % 64) & 1;
+}
+
+/* The block is going to be used: its pages count as present again. */
+static void pages_return(struct slab *s, uint32_t index)
+{
+	size_t bytes = class_bytes(s->cls);
+	size_t first = index * bytes / os_page_bytes();
+	size_t last = ((index + 1) * bytes - 1) / os_page_bytes();
+	for (size_t page = first; page <= last; page++)
+		s->purged_pages[page / 64] &= ~(UINT64_C(1) << (page % 64));
+}
+
+/* ---- blocks out and in */
+
+unsigned slab_take(struct slab *s, void **slots, unsigned first, unsigned want)
+{
+	unsigned n = s->free_count < want ? s->free_count : want;
+	unsigned slot = first + n;
+	unsigned w = s->scan_from;
+	uint64_t *bitmap = bitmap_of(s);
+	size_t bytes = class_bytes(s->cls);
+	bool purged = any_purged(s);
+	uint32_t index = 0;
+
+	if (n == 0)
+		return 0;
+	while (slot > first) {
+		while (bitmap[w] == 0)
+			w++;
+		index = w * 64 + bit_lowest(bitmap[w]);
+		bitmap[w] &= bitmap[w] - 1;
+		slot--;
+		slots[slot] = (void *)(s->base + index * bytes);
+		atomic_store_relaxed(&s->states[index], (uint8_t)slot);
+		if (HAK_UNLIKELY(purged))
+			pages_return(s, index);
+	}
+	s->scan_from = (uint16_t)w;
+	s->free_count = (uint16_t)(s->free_count - n);
+	if (index >= s->carved)
+		s->carved = (uint16_t)(index + 1);
+	return n;
+}
+
+bool slab_put(struct slab *s, void *block)
+{
+	uint32_t index = slab_block_index(s, block);
+	unsigned w = index / 64;
+	uint64_t bit = UINT64_C(1) << (index % 64);
+	uint64_t *bitmap = bitmap_of(s);
+	HAK_ASSERT(index < s->capacity && (uintptr_t)block == s->base + index * class_bytes(s->cls));
+	if (HAK_UNLIKELY(bitmap[w] & bit))
+		return false;
+	bitmap[w] |= bit;
+	atomic_store_relaxed(&s->states[index], BLOCK_FREE);
+	s->free_count++;
+	if (w < s->scan_from)
+		s->scan_from = (uint16_t)w;
+	return true;
+}
+
+bool slab_block_is_free(const struct slab *s, uint32_t index)
+{
+	return bitmap_of(s)[index / 64] >> (index % 64) & 1;
+}
+
+/* ---- partial release */
+
+/* First index >= from whose bit equals `set`; capacity if none. */
+static uint32_t next_bit(const struct slab *s, uint32_t from, bool set)
+{
+	const uint64_t *bitmap = bitmap_of(s);
+	while (from < s->capacity) {
+		uint64_t word = set ? bitmap[from / 64] : ~bitmap[from / 64];
+		word >>= from % 64;
+		if (word != 0) {
+			from += bit_lowest(word);
+			break;
+		}
+		from = (from / 64 + 1) * 64;
+	}
+	return from < s->capacity ? from : s->capacity;
+}
+
+static size_t purge_page_run(struct slab *s, size_t first, size_t end)
+{
+	size_t page = os_page_bytes();
+	if (!os_purge((void *)(s->base + first * page), (end - first) * page))
+		return 0;
+	for (size_t i = first; i < end; i++)
+		s->purged_pages[i / 64] |= UINT64_C(1) << (i % 64);
+	return (end - first) * page;
+}
+
+/* Purge the pages [first, end), all free, where at least min_pages in a row are
+ * still present. */
+static size_t release_run(struct slab *s, size_t first, size_t end, unsigned min_pages)
+{
+	size_t bytes = 0;
+	while (first < end) {
+		size_t stop;
+		while (first < end && page_is_purged(s, first))
+			first++;
+		for (stop = first; stop < end && !page_is_purged(s, stop);)
+			stop++;
+		if (stop - first >= min_pages && stop > first)
+			bytes += purge_page_run(s, first, stop);
+		first = stop;
+	}
+	return bytes;
+}
+
+size_t slab_release_pages(struct slab *s, unsigned min_pages)
+{
+	size_t page = os_page_bytes();
+	size_t block = class_bytes(s->cls);
+	size_t bytes = 0;
+	uint32_t i = next_bit(s, 0, true);
+	/* Pages that only blocks above `carved` touch were never in memory. */
+	while (i < s->carved) {
+		uint32_t j = next_bit(s, i, false);
+		size_t end = min_size(j, s->carved) * block;
+		if (j == s->capacity) /* the rest of the last page is free too */
+			end = align_up(end, page);
+		bytes += release_run(s, align_up(i * block, page) / page, end / page, min_pages);
+		i = next_bit(s, j, true);
+	}
+	return bytes;
+}
+
+/* ---- checks */
+
+void slab_check(const struct slab *s)
+{
+	unsigned free_bits = 0;
+	HAK_VERIFY(s->capacity == class_layout[s->cls].capacity);
+	HAK_VERIFY(s->units == class_layout[s->cls].units);
+	HAK_VERIFY(atomic_load_relaxed(&s->states[s->capacity]) == BLOCK_FREE);
+	for (uint32_t i = 0; i < s->capacity; i++) {
+		bool is_free = slab_block_is_free(s, i);
+		free_bits += is_free;
+		HAK_VERIFY((atomic_load_relaxed(&s->states[i]) == BLOCK_FREE) == is_free);
+		HAK_VERIFY(is_free || i < s->carved);
+		HAK_VERIFY(!is_free || i / 64 >= s->scan_from);
+	}
+	HAK_VERIFY(free_bits == s->free_count);
+	for (unsigned u = 0; u < s->units; u++) {
+		uintptr_t addr = s->base + (uintptr_t)u * HAK_UNIT_BYTES;
+		unit_entry e = registry_entry(registry_leaf_of(addr), addr);
+		HAK_VERIFY(unit_entry_kind(e) == s->cls && unit_entry_index(e) == u);
+		HAK_VERIFY(registry_record(registry_leaf_of(addr), addr) == s);
+	}
+}

@@ -1,0 +1,84 @@
+/* A slab: a span cut into blocks of one size class, and its record.
+ *
+ *   capacity = blocks in the program's hands + cached + in flight + free_count;
+ *   bit i of the bitmap is set iff block i is free, and free_count counts them.
+ *
+ * Blocks carry nothing of ours: free ones are bits in the record. Beside the bitmap
+ * lies one byte per block, its *state*: BLOCK_FREE while the bit is set, else
+ * the slot of the thread cache in which the block was put last. That slot is a
+ * hint to be verified, which makes "is this block in my cache?" exact without any
+ * work in malloc (the sparse set of Briggs and Torczon, 1993): block b is there
+ * iff its slot lies below the cache's top and holds b.
+ *
+ * Owned by one heap at a time: who touches more than `states` and `owner` holds
+ * that heap's lock. A block's state is written by whoever holds the block.
+ */
+#ifndef HAK_COMMON_SLAB_H
+#define HAK_COMMON_SLAB_H
+
+#include "common/atomics.h"
+#include "common/base.h"
+#include "common/list.h"
+#include "common/registry.h"
+#include "common/size_class.h"
+
+struct heap;
+struct superslab;
+
+enum { BLOCK_FREE = 0xff };
+
+enum { SLAB_PAGE_WORDS = HAK_SLAB_MAX_UNITS * HAK_UNIT_BYTES / 4096 / 64 };
+
+struct slab {
+	struct list_node link;          /* in its heap: partial or full */
+	struct list_node release_link;  /* in its heap: blocks came back, pages may be free */
+	_Atomic(struct heap *) owner;   /* changed under the locks of old and new owner */
+	struct superslab *superslab;    /* constant, as are the next five */
+	uintptr_t base;
+	uint8_t cls;
+	uint8_t units;
+	uint16_t first_unit;
+	uint16_t capacity;
+	uint16_t free_count;
+	uint16_t scan_from;             /* no free bit in bitmap words below this one */
+	uint16_t carved;                /* blocks at and above this index were never out */
+	uint32_t freed_at_ms;           /* when a block last came back */
+	uint64_t purged_pages[SLAB_PAGE_WORDS]; /* pages given back since last in use */
+	alignas(64) _Atomic uint8_t states[];   /* capacity + 1; the last always BLOCK_FREE */
+	/* uint64_t bitmap[], behind the states */
+};
+
+/* A new slab for `owner`, all blocks free, entered in the registry. NULL: no
+ * memory. */
+struct slab *slab_create(unsigned cls, struct heap *owner);
+
+/* All blocks must be free, and the slab in no list. */
+void slab_destroy(struct slab *s);
+
+/* Move up to `want` free blocks, lowest address first, to slots[first - 1 + want]
+ * downwards, so that a pop hands out the lowest next; returns how many, call it n:
+ * they are in slots[first .. first + n). Their states become their slots. */
+unsigned slab_take(struct slab *s, void **slots, unsigned first, unsigned want);
+
+/* Take one block back. False: it is free already; nothing changed. */
+bool slab_put(struct slab *s, void *block);
+
+/* Give runs of at least min_pages wholly free pages back to the kernel. Returns
+ * the bytes given back. */
+size_t slab_release_pages(struct slab *s, unsigned min_pages);
+
+/* Abort on a broken invariant. */
+void slab_check(const struct slab *s);
+
+HAK_INLINE uint32_t slab_block_index(const struct slab *s, const void *block)
+{
+	return class_block_index(s->cls, (uint32_t)((uintptr_t)block - s->base));
+}
+
+/* Is `block`, the start of a block of s, free in s? Exact for the owner only. */
+bool slab_block_is_free(const struct slab *s, uint32_t index);
+
+/* Slabs that exist. */
+size_t slab_count(void);
+
+#endif

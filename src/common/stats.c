@@ -1,0 +1,144 @@
+#include "common/stats.h"
+
+#include "arch/arch.h"
+#include "common/diag.h"
+#include "common/heap.h"
+#include "common/huge.h"
+#include "common/knobs.h"
+#include "common/large.h"
+#include "common/meta.h"
+#include "common/os.h"
+#include "common/purge.h"
+#include "common/remote.h"
+#include "common/report.h"
+#include "common/slab.h"
+#include "common/superslab.h"
+#include "common/thread.h"
+
+enum { STATS_TEXT_BYTES = 4096 };
+
+/* The fields as both forms print them. */
+#define STATS_FIELDS(F)                                                                            \
+	F(mapped_bytes, "address space held")                                                      \
+	F(metadata_bytes, "metadata")                                                              \
+	F(small_bytes, "small blocks, live and cached")                                            \
+	F(small_cached_bytes, "  of these, in thread caches")                                      \
+	F(large_bytes, "large blocks")                                                             \
+	F(huge_bytes, "huge blocks")                                                               \
+	F(huge_cached_bytes, "freed huge blocks kept")                                             \
+	F(free_dirty_bytes, "free, not yet given back")                                            \
+	F(superslabs, "superslabs")                                                                \
+	F(slabs, "slabs")                                                                          \
+	F(heaps, "heaps")                                                                          \
+	F(purged_bytes_total, "given back so far")                                                 \
+	F(purge_failures, "refused purges")                                                        \
+	F(map_failures, "refused mappings")                                                        \
+	F(remote_batches, "batches of remote frees")                                               \
+	F(bad_pointers, "bad pointers reported")
+
+void stats_gather(struct hak_stats *out)
+{
+	struct slow_scope scope;
+	struct os_counters os;
+	struct heap_counters heaps;
+	struct huge_counters huges;
+	(void)slow_enter(&scope);
+	os = os_counters();
+	heaps = heap_counters();
+	huges = huge_counters();
+	*out = (struct hak_stats){
+		.struct_bytes = sizeof(*out),
+		.mapped_bytes = os.mapped_bytes,
+		.metadata_bytes = meta_bytes(),
+		.small_bytes = heaps.small_bytes,
+		.small_cached_bytes = min_size(heaps.cached_bytes, heaps.small_bytes),
+		.large_bytes = large_bytes(),
+		.huge_bytes = huges.live_bytes,
+		.huge_cached_bytes = huges.cached_bytes,
+		.free_dirty_bytes = superslab_dirty_bytes(),
+		.superslabs = superslab_counters().superslabs,
+		.slabs = slab_count(),
+		.heaps = heaps.heaps,
+		.purged_bytes_total = os.purged_bytes,
+		.purge_failures = os.purge_failures,
+		.map_failures = os.map_failures,
+		.remote_batches = remote_batches_sent(),
+		.bad_pointers = report_count(),
+	};
+	slow_leave(&scope);
+}
+
+static void text_knobs(struct text *t, const char *format, const char *separator)
+{
+	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
+		const struct hak_knob_info *info = knob_info((enum hak_knob)k);
+		text_printf(t, "%s", k == 0 ? "" : separator);
+		text_printf(t, *format == '"' ? "\"%s\":%d" : "%s=%d", info->name,
+			    knob_get((enum hak_knob)k, 0));
+	}
+}
+
+void stats_text(struct text *t)
+{
+	struct hak_stats s;
+	const struct hak_arch *arch = arch_get();
+	stats_gather(&s);
+	text_printf(t, "hakmem %s on %s (features by %s: %s), pages of %zu bytes\n", hak_version(),
+		    arch->name, arch->detected_by, arch->features[0] ? arch->features : "none",
+		    os_page_bytes());
+#define LINE(field, words) text_printf(t, "%-32s %14lu\n", words, (unsigned long)s.field);
+	STATS_FIELDS(LINE)
+#undef LINE
+	text_printf(t, "knobs: ");
+	text_knobs(t, "text", " ");
+	text_printf(t, "\n");
+}
+
+void stats_json(struct text *t)
+{
+	struct hak_stats s;
+	const struct hak_arch *arch = arch_get();
+	stats_gather(&s);
+	text_printf(t, "{\"version\":\"%s\",\"arch\":\"%s\",\"detected_by\":\"%s\",\"features\":\"%s\"",
+		    hak_version(), arch->name, arch->detected_by, arch->features);
+	text_printf(t, ",\"cacheline_bytes\":%u,\"page_bytes\":%zu", arch->cacheline_bytes,
+		    os_page_bytes());
+#define MEMBER(field, words) text_printf(t, ",\"" #field "\":%lu", (unsigned long)s.field);
+	STATS_FIELDS(MEMBER)
+#undef MEMBER
+	text_printf(t, ",\"knobs\":{");
+	text_knobs(t, "\"json\"", ",");
+	text_printf(t, "}}");
+}
+
+void stats_print_to_stderr(void)
+{
+	char buf[STATS_TEXT_BYTES];
+	struct text t;
+	text_init(&t, buf, sizeof(buf));
+	stats_text(&t);
+	diag_write(&t);
+}
+
+static void check_units(void)
+{
+	struct superslab_counters pool = superslab_counters();
+	size_t used = heap_counters().slab_bytes + large_bytes();
+	HAK_VERIFY(pool.superslabs * HAK_SUPERSLAB_BYTES ==
+		   pool.free_units * HAK_UNIT_BYTES + used);
+}
+
+bool hak_check_all(void)
+{
+	struct slow_scope scope;
+	(void)slow_enter(&scope);
+	/* A purge holds units for a moment: not now. */
+	lock_acquire(purge_lock());
+	superslab_check();
+	heap_check_all();
+	huge_check();
+	check_units();
+	lock_release(purge_lock());
+	slow_leave(&scope);
+	return true;
+}

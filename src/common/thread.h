@@ -1,0 +1,63 @@
+/* A thread's life as the allocator sees it: its 16 bytes of static TLS, taking
+ * a heap at its first slow path, giving it back at its end; and the start-up of
+ * the whole library.
+ *
+ * The cache pointer starts at a constant empty cache whose bins fail into the
+ * slow path, so "first call of the thread", "library not initialised" and
+ * "thread already torn down" cost the hot path nothing.
+ */
+#ifndef HAK_COMMON_THREAD_H
+#define HAK_COMMON_THREAD_H
+
+#include "common/base.h"
+
+struct heap;
+struct tcache;
+
+struct thread_local_state {
+	struct tcache *tcache; /* never NULL */
+	uint16_t slow_depth;   /* slow paths of this thread that are running */
+	uint16_t lock_ranks;   /* dev builds: bit per rank held */
+	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
+};
+
+extern _Thread_local struct thread_local_state thread_state;
+
+/* A number no other live thread has. Kept by the child of a fork. */
+HAK_INLINE uintptr_t thread_self(void)
+{
+	return (uintptr_t)&thread_state;
+}
+
+/* Dev builds: check and note that a lock of this rank was taken or released. */
+void thread_note_lock_rank(unsigned rank, bool taken);
+HAK_INLINE void thread_note_lock(unsigned rank, bool taken)
+{
+	if (HAKMEM_DEV)
+		thread_note_lock_rank(rank, taken);
+}
+
+/* Slow paths run between these two. They keep errno, which the slow path may
+ * clobber, and detect re-entry: slow_enter() returns false when this thread's
+ * interrupted code is inside a slow path already, that is, in a signal handler.
+ * The caller must then use emergency.h and still call slow_leave(). */
+struct slow_scope {
+	int saved_errno;
+};
+bool slow_enter(struct slow_scope *scope);
+void slow_leave(const struct slow_scope *scope);
+
+/* The calling thread's heap, taking one if it has none yet. NULL: the thread is
+ * past its end, or no memory; use the orphans' heap. Between slow_enter and
+ * slow_leave only. */
+struct heap *thread_heap(void);
+
+/* After slow_leave: arrange that the heap is given back at the thread's end. May
+ * allocate. */
+void thread_finish_attach(void);
+
+/* Once per process, at the first slow path. Thread-safe, allocates nothing from
+ * the heap. */
+void hak_init_once(void);
+
+#endif

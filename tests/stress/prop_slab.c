@@ -1,0 +1,216 @@
+/* Property test: a slab against a model, for every size class.
+ *
+ * The model is one bool per block, free or not. Random takes, puts, double puts
+ * and page releases act on both, and after each step the slab must agree: which
+ * blocks came out (the lowest free ones, lowest on top), counts, states, bitmap,
+ * and that no page given back holds a live block, whose content must stay.
+ */
+#include "support.h"
+
+#include "common/os.h"
+#include "common/slab.h"
+#include "common/superslab.h"
+#include "common/thread.h"
+
+#include <string.h>
+
+enum {
+	MAX_BLOCKS = HAK_SLAB_MAX_UNITS * HAK_UNIT_BYTES / HAK_MIN_ALIGN,
+	CACHE_SLOTS = 254, /* a state below BLOCK_FREE names a slot */
+	STEPS = 4000,
+};
+
+struct model {
+	struct slab *slab;
+	unsigned cls, capacity, nfree, ever_out;
+	bool is_free[MAX_BLOCKS];
+	uint64_t tag[MAX_BLOCKS]; /* content of the first and the last word of a live block */
+};
+
+static struct model m;
+
+static unsigned char *block_at(unsigned i)
+{
+	return (unsigned char *)(m.slab->base + (uintptr_t)i * class_bytes(m.cls));
+}
+
+static void tag_write(unsigned i, uint64_t tag)
+{
+	m.tag[i] = tag;
+	memcpy(block_at(i), &tag, sizeof(tag));
+	memcpy(block_at(i) + class_bytes(m.cls) - sizeof(tag), &tag, sizeof(tag));
+}
+
+static void tag_check(unsigned i, const char *when)
+{
+	uint64_t head, tail;
+
+	memcpy(&head, block_at(i), sizeof(head));
+	memcpy(&tail, block_at(i) + class_bytes(m.cls) - sizeof(tail), sizeof(tail));
+	if (head != m.tag[i] || tail != m.tag[i])
+		fail("class %u, live block %u, %s: content %#llx ... %#llx, expected %#llx", m.cls, i,
+		     when, (unsigned long long)head, (unsigned long long)tail,
+		     (unsigned long long)m.tag[i]);
+}
+
+static void compare(const char *after)
+{
+	if (m.slab->free_count != m.nfree)
+		fail("class %u after %s: free_count %u, model %u", m.cls, after,
+		     m.slab->free_count, m.nfree);
+	if (m.slab->carved < m.ever_out)
+		fail("class %u after %s: carved %u, but block %u has been out", m.cls, after,
+		     m.slab->carved, m.ever_out - 1);
+	for (unsigned i = 0; i < m.capacity; i++)
+		if (slab_block_is_free(m.slab, i) != m.is_free[i])
+			fail("class %u after %s: block %u of %u is %s, model says %s", m.cls, after,
+			     i, m.capacity, m.is_free[i] ? "in use" : "free",
+			     m.is_free[i] ? "free" : "in use");
+	slab_check(m.slab);
+}
+
+/* The model's lowest free block at or above `from`. */
+static unsigned lowest_free(unsigned from)
+{
+	while (from < m.capacity && !m.is_free[from])
+		from++;
+	return from;
+}
+
+static void step_take(struct rng *rng)
+{
+	void *slots[CACHE_SLOTS] = { NULL };
+	unsigned first = (unsigned)rng_below(rng, CACHE_SLOTS - 1);
+	unsigned want = 1 + (unsigned)rng_below(rng, CACHE_SLOTS - first);
+	unsigned expect = want < m.nfree ? want : m.nfree;
+	unsigned n = slab_take(m.slab, slots, first, want), i = 0;
+
+	if (n != expect)
+		fail("class %u: take of %u from %u free blocks gave %u", m.cls, want, m.nfree, n);
+	for (unsigned slot = first + n; slot-- > first; i++) {
+		i = lowest_free(i);
+		if (slots[slot] != block_at(i))
+			fail("class %u: slot %u of [%u, %u) got %p, the lowest free block is %u at %p",
+			     m.cls, slot, first, first + n, slots[slot], i, (void *)block_at(i));
+		if (atomic_load_relaxed(&m.slab->states[i]) != slot)
+			fail("class %u: block %u is in slot %u and its state is %u", m.cls, i, slot,
+			     atomic_load_relaxed(&m.slab->states[i]));
+		m.is_free[i] = false;
+		tag_write(i, rng_next(rng));
+		if (i >= m.ever_out)
+			m.ever_out = i + 1;
+	}
+	m.nfree -= n;
+	for (unsigned slot = 0; slot < CACHE_SLOTS; slot++)
+		if (slots[slot] && (slot < first || slot >= first + n))
+			fail("class %u: take wrote slot %u outside [%u, %u)", m.cls, slot, first,
+			     first + n);
+}
+
+static void put(unsigned i)
+{
+	bool was_free = m.is_free[i];
+
+	if (!was_free)
+		tag_check(i, "before it is put back");
+	if (slab_put(m.slab, block_at(i)) == was_free)
+		fail("class %u: put of %s block %u returned %s", m.cls,
+		     was_free ? "a free" : "a live", i, was_free ? "true" : "false");
+	m.is_free[i] = true;
+	m.nfree += !was_free;
+}
+
+static void step_put(struct rng *rng)
+{
+	unsigned run = 1 + (unsigned)rng_below(rng, rng_one_in(rng, 8) ? m.capacity : 8);
+	unsigned from = (unsigned)rng_below(rng, m.capacity);
+
+	for (unsigned i = from; i < from + run && i < m.capacity; i++)
+		if (!m.is_free[i] || rng_one_in(rng, 16))
+			put(i);
+}
+
+static bool page_is_wholly_free(size_t page)
+{
+	size_t bytes = class_bytes(m.cls), page_bytes = os_page_bytes();
+	size_t first = page * page_bytes / bytes;
+	size_t last = ((page + 1) * page_bytes - 1) / bytes;
+
+	for (size_t i = first; i <= last && i < m.capacity; i++)
+		if (!m.is_free[i])
+			return false;
+	return true;
+}
+
+static void step_release(struct rng *rng)
+{
+	size_t pages = (size_t)m.slab->units * HAK_UNIT_BYTES / os_page_bytes();
+	size_t bytes = slab_release_pages(m.slab, 1 + (unsigned)rng_below(rng, 4));
+
+	if (bytes % os_page_bytes() || bytes > pages * os_page_bytes())
+		fail("class %u: %zu bytes given back of %zu pages", m.cls, bytes, pages);
+	for (size_t p = 0; p < pages; p++)
+		if (m.slab->purged_pages[p / 64] >> (p % 64) & 1 && !page_is_wholly_free(p))
+			fail("class %u: page %zu counts as given back and holds a live block", m.cls, p);
+	for (unsigned i = 0; i < m.capacity; i++)
+		if (!m.is_free[i])
+			tag_check(i, "after a page release");
+}
+
+static void run_class(unsigned cls, struct rng *rng, unsigned steps)
+{
+	m = (struct model){ .cls = cls, .slab = slab_create(cls, NULL) };
+	if (!m.slab)
+		fail("no memory for a slab of class %u", cls);
+	m.capacity = m.nfree = m.slab->capacity;
+	for (unsigned i = 0; i < m.capacity; i++)
+		m.is_free[i] = true;
+	compare("creation");
+	for (unsigned n = 0; n < steps; n++) {
+		/* Waves: mostly fill, then mostly empty. */
+		unsigned take = n / 256 % 2 ? 3 : 7;
+		unsigned kind = (unsigned)rng_below(rng, 11);
+		if (kind == 10)
+			step_release(rng);
+		else if (kind < take)
+			step_take(rng);
+		else
+			step_put(rng);
+		compare(kind == 10 ? "release" : kind < take ? "take" : "put");
+	}
+	for (unsigned i = 0; i < m.capacity; i++)
+		if (!m.is_free[i])
+			put(i);
+	compare("the last put");
+	slab_destroy(m.slab);
+	superslab_check();
+}
+
+/* Multiplication must give what division gives, for each byte of the slab. */
+static void check_block_index(unsigned cls, unsigned stride)
+{
+	uint32_t bytes = (uint32_t)class_bytes(cls);
+	uint32_t span = (uint32_t)class_layout[cls].units * HAK_UNIT_BYTES;
+
+	for (uint32_t o = 0; o < span; o += stride)
+		if (class_block_index(cls, o) != o / bytes)
+			fail("class %u of %u bytes: offset %u is in block %u, not %u", cls, bytes, o,
+			     o / bytes, class_block_index(cls, o));
+}
+
+int main(int argc, char **argv)
+{
+	struct stress_args args = { .program = "prop_slab", .threads = 1 };
+
+	args_parse(&args, argc, argv);
+	hak_init_once();
+	struct rng rng = { args.seed };
+	/* Big slabs take longer to compare, and there are many classes. */
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
+		unsigned steps = STEPS / (class_layout[cls].capacity / 256 + 1) * args.percent / 100;
+		check_block_index(cls, args.percent < 100 ? 7 : 1);
+		run_class(cls, &rng, steps + 50);
+	}
+	say("prop_slab: %d classes, nothing found", HAK_CLASS_COUNT);
+	return 0;
+}
