@@ -1,6 +1,6 @@
 /* bench_shbench: the patterns of sh6bench and sh8bench, after their public descriptions.
  *
- * Each of `threads` (1) threads makes `passes` / `threads` (2000) passes. In a pass the sizes run from 1 to 1000
+ * Each of `threads` (1) threads makes `passes` / `threads` (4000) passes. In a pass the sizes run from 1 to 1000
  * bytes, small ones in larger numbers (4000 / size + 1 blocks of each of 200 sizes). Blocks are kept in
  * batches of 1000: of each full batch one half is freed in order of allocation, the other
  * in reverse order, except every 4th block, which is kept until two batches later.
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
 	bench_init(argc, argv, "shbench");
 	mode = bench_param_str("mode", "sh6");
 	nworkers = (unsigned)bench_param("threads", 1);
-	passes = bench_scaled(bench_param("passes", 2000)) / nworkers;
+	passes = bench_scaled(bench_param("passes", 4000)) / nworkers;
 	remote = !strcmp(mode, "sh8");
 	if (nworkers < 1 || nworkers > MAX_THREADS || (!remote && strcmp(mode, "sh6")))
 		bench_die("1..%d threads, --mode is sh6 or sh8", MAX_THREADS);

@@ -1,7 +1,7 @@
 /* bench_threads16: many threads, each with its own small objects.
  *
  * Each of `threads` (16) threads keeps `live` (1000) blocks of min..max (16..512) bytes and
- * replaces a random one, `ops` (3*10^7) times over all threads: check the first word, free,
+ * replaces a random one, `ops` (6*10^7) times over all threads: check the first word, free,
  * malloc of a random size, write the first word. --remote (0): in this share of the
  * operations, in percent, the freed block is first swapped with one that another thread
  * left in a shared table of 4 slots a thread, so that it is freed by a stranger. --seed (1).
@@ -57,7 +57,7 @@ int main(int argc, char **argv)
 	seed = bench_param("seed", 1);
 	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 8 || max_size < min_size || !live)
 		bench_die("1..%d threads, 8 <= min <= max, live >= 1", BENCH_MAX_THREADS);
-	ops_per_thread = bench_scaled(bench_param("ops", 30000000)) / threads;
+	ops_per_thread = bench_scaled(bench_param("ops", 60000000)) / threads;
 	nboxes = threads * 4;
 	boxes = bench_map(nboxes * sizeof(*boxes));
 	for (unsigned i = 0; i < threads; i++)

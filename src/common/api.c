@@ -17,6 +17,11 @@ void *api_einval(void)
 	return NULL;
 }
 
+void *api_malloc_slow(size_t bytes)
+{
+	return api_or_enomem(entry_malloc_slow(bytes));
+}
+
 void *api_calloc(size_t count, size_t size)
 {
 	size_t bytes;
@@ -28,7 +33,7 @@ void *api_calloc(size_t count, size_t size)
 void *api_realloc(void *p, size_t size)
 {
 	if (p == NULL)
-		return api_or_enomem(entry_malloc(size));
+		return api_malloc(size);
 	if (size == 0) {
 		entry_free(p);
 		return NULL;

@@ -13,6 +13,16 @@ HAK_INLINE void *api_or_enomem(void *p)
 	return HAK_LIKELY(p != NULL) ? p : api_enomem();
 }
 
+/* entry_malloc_slow with errno. A tail call of malloc, so that malloc needs no
+ * frame and the stack shows its caller. */
+HAK_COLD void *api_malloc_slow(size_t bytes);
+
+HAK_INLINE void *api_malloc(size_t bytes)
+{
+	void *p = entry_malloc_hit(bytes);
+	return HAK_LIKELY(p != NULL) ? p : api_malloc_slow(bytes);
+}
+
 void *api_calloc(size_t count, size_t size);
 void *api_realloc(void *p, size_t size);
 void *api_reallocarray(void *p, size_t count, size_t size);

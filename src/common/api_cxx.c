@@ -3,6 +3,8 @@
  * needed to build or use the library. A failed new calls the new-handler and tries
  * again, as the standard says ([new.delete.single]); the C++ runtime's functions
  * for that are weak references, present in any C++ program. */
+#include <dlfcn.h>
+
 #include "common/api.h"
 #include "common/diag.h"
 
@@ -11,6 +13,7 @@
 
 typedef void (*new_handler)(void);
 WEAK new_handler _ZSt15get_new_handlerv(void);         /* std::get_new_handler */
+extern __typeof__(dlsym) dlsym WEAK; /* absent in a static program */
 WEAK _Noreturn void _ZSt17__throw_bad_allocv(void);    /* libstdc++: throws std::bad_alloc */
 
 static void *alloc_aligned_or_not(size_t size, size_t align)
@@ -18,15 +21,36 @@ static void *alloc_aligned_or_not(size_t size, size_t align)
 	return align <= HAK_MIN_ALIGN ? entry_malloc(size) : entry_aligned_alloc(align, size);
 }
 
+static new_handler current_handler(void)
+{
+	return _ZSt15get_new_handlerv ? _ZSt15get_new_handlerv() : NULL;
+}
+
+/* The nothrow forms return NULL if a new-handler throws. C cannot catch, but the
+ * C++ runtime's own nothrow forms do: they call the throwing form, which is ours,
+ * and catch. Without a handler nothing can throw, and they are not needed. */
+static HAK_COLD void *nothrow_failed(size_t size, size_t align)
+{
+	void *form;
+	if (current_handler() == NULL || !dlsym)
+		return NULL;
+	if (align <= HAK_MIN_ALIGN) {
+		form = dlsym(RTLD_NEXT, "_ZnwmRKSt9nothrow_t");
+		return form ? ((void *(*)(size_t, const void *))form)(size, "") : NULL;
+	}
+	form = dlsym(RTLD_NEXT, "_ZnwmSt11align_val_tRKSt9nothrow_t");
+	return form ? ((void *(*)(size_t, size_t, const void *))form)(size, align, "") : NULL;
+}
+
 /* May throw out of a new-handler: compiled with -fexceptions. */
 static HAK_COLD void *new_failed(size_t size, size_t align, bool may_throw)
 {
 	void *p = NULL;
+	if (!may_throw)
+		return nothrow_failed(size, align);
 	while (p == NULL) {
-		new_handler handler = _ZSt15get_new_handlerv ? _ZSt15get_new_handlerv() : NULL;
+		new_handler handler = current_handler();
 		if (handler == NULL) {
-			if (!may_throw)
-				return NULL;
 			if (!_ZSt17__throw_bad_allocv)
 				diag_fatal("operator new(%zu): out of memory, and no C++ runtime to "
 					   "throw std::bad_alloc", size);
@@ -38,37 +62,49 @@ static HAK_COLD void *new_failed(size_t size, size_t align, bool may_throw)
 	return p;
 }
 
-HAK_INLINE void *new_or_handle(size_t size, size_t align, bool may_throw)
+static HAK_COLD void *new_slow(size_t size, bool may_throw)
+{
+	void *p = entry_malloc_slow(size);
+	return p != NULL ? p : new_failed(size, 1, may_throw);
+}
+
+HAK_INLINE void *new_or_handle(size_t size, bool may_throw)
+{
+	void *p = entry_malloc_hit(size);
+	return HAK_LIKELY(p != NULL) ? p : new_slow(size, may_throw);
+}
+
+static void *new_aligned_or_handle(size_t size, size_t align, bool may_throw)
 {
 	void *p = alloc_aligned_or_not(size, align);
-	return HAK_LIKELY(p != NULL) ? p : new_failed(size, align, may_throw);
+	return p != NULL ? p : new_failed(size, align, may_throw);
 }
 
 #define OPERATOR_NEW(name)                                                                         \
 	EXPORT void *name(size_t size);                                                            \
 	void *name(size_t size)                                                                    \
 	{                                                                                          \
-		return new_or_handle(size, 1, true);                                               \
+		return new_or_handle(size, true);                                               \
 	}
 #define OPERATOR_NEW_NOTHROW(name)                                                                 \
 	EXPORT void *name(size_t size, const void *nothrow);                                       \
 	void *name(size_t size, const void *nothrow)                                               \
 	{                                                                                          \
 		(void)nothrow;                                                                     \
-		return new_or_handle(size, 1, false);                                              \
+		return new_or_handle(size, false);                                              \
 	}
 #define OPERATOR_NEW_ALIGNED(name)                                                                 \
 	EXPORT void *name(size_t size, size_t align);                                              \
 	void *name(size_t size, size_t align)                                                      \
 	{                                                                                          \
-		return new_or_handle(size, align, true);                                           \
+		return new_aligned_or_handle(size, align, true);                                           \
 	}
 #define OPERATOR_NEW_ALIGNED_NOTHROW(name)                                                         \
 	EXPORT void *name(size_t size, size_t align, const void *nothrow);                         \
 	void *name(size_t size, size_t align, const void *nothrow)                                 \
 	{                                                                                          \
 		(void)nothrow;                                                                     \
-		return new_or_handle(size, align, false);                                          \
+		return new_aligned_or_handle(size, align, false);                                          \
 	}
 /* Size, alignment and nothrow say nothing that the page map does not know. */
 #define OPERATOR_DELETE(name, ...)                                                                 \

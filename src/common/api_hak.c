@@ -19,7 +19,7 @@ const char *hak_version(void)
 
 void *hak_malloc(size_t size)
 {
-	return api_or_enomem(entry_malloc(size));
+	return api_malloc(size);
 }
 
 void *hak_zalloc(size_t size)

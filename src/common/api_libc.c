@@ -19,7 +19,7 @@ void cfree(void *p);
 
 EXPORT void *malloc(size_t size)
 {
-	return api_or_enomem(entry_malloc(size));
+	return api_malloc(size);
 }
 
 EXPORT void free(void *p)

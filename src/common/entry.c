@@ -29,6 +29,8 @@ static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
 			       ? size_class(bytes)
 			       : size_class_aligned(bytes, align);
 	*zeroed = false;
+	if (bytes == 0)
+		bytes = 1;
 	if (cls != 0)
 		return alloc_small(cls);
 	if (bytes <= LARGE_MAX && align <= HAK_SUPERSLAB_BYTES)
@@ -80,14 +82,26 @@ void *entry_zalloc(size_t bytes)
 
 /* ---- free */
 
+/* Where a block lies that is known to be free; NULL: it is in use as far as this
+ * thread can tell. */
+static const char *free_block_place(const struct block_place *b, const void *p)
+{
+	unsigned state = atomic_load_relaxed(&b->slab->states[b->index]);
+	struct tcache *tc = thread_state.tcache;
+	if (state == BLOCK_FREE)
+		return "it is in its slab";
+	if (tcache_is_real(tc) && tcache_holds(tc, b->cls, state, p))
+		return "it is in this thread's cache";
+	return NULL;
+}
+
 static void free_block(const struct block_place *b, void *p)
 {
 	struct heap *h = thread_heap();
 	_Atomic uint8_t *state = &b->slab->states[b->index];
-	unsigned old = atomic_load_relaxed(state);
-	if (old == BLOCK_FREE || (h != NULL && tcache_holds(&h->tcache, b->cls, old, p))) {
-		report_double_free(p, old == BLOCK_FREE ? "it is in its slab" :
-							  "it is in this thread's cache");
+	const char *place = free_block_place(b, p);
+	if (place != NULL) {
+		report_double_free(p, place);
 		return;
 	}
 	if (h == NULL)
@@ -153,7 +167,7 @@ size_t entry_usable_bytes(const void *p, const char *doing)
 	struct block_place b;
 	void *record;
 	if (entry_locate_block(p, &b)) {
-		if (atomic_load_relaxed(&b.slab->states[b.index]) != BLOCK_FREE)
+		if (HAK_LIKELY(free_block_place(&b, p) == NULL))
 			return class_bytes(b.cls);
 	} else {
 		switch (registry_lookup((uintptr_t)p, &record)) {

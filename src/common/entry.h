@@ -46,15 +46,18 @@ HAK_INLINE bool entry_size_is_possible(size_t bytes)
 	return bytes <= PTRDIFF_MAX;
 }
 
+/* A block from the thread cache; NULL: entry_malloc_slow() has to find one. */
+HAK_INLINE void *entry_malloc_hit(size_t bytes)
+{
+	if (HAK_UNLIKELY(bytes > HAK_SMALL_MAX))
+		return NULL;
+	return tcache_pop(thread_state.tcache, size_class(bytes));
+}
+
 HAK_INLINE void *entry_malloc(size_t bytes)
 {
-	void *p;
-	if (HAK_UNLIKELY(bytes > HAK_SMALL_MAX))
-		return entry_malloc_slow(bytes);
-	p = tcache_pop(thread_state.tcache, size_class(bytes));
-	if (HAK_UNLIKELY(p == NULL))
-		return entry_malloc_slow(bytes);
-	return p;
+	void *p = entry_malloc_hit(bytes);
+	return HAK_LIKELY(p != NULL) ? p : entry_malloc_slow(bytes);
 }
 
 /* A pointer that the program gives us, decoded: is it the start of a block of a

@@ -11,41 +11,41 @@
 #include "common/tcache.h"
 #include "common/thread.h"
 
-/* A thread without a heap of its own has this instead. */
+/* NULL: the thread has none. */
 static const struct heap *my_heap(void)
 {
 	const struct tcache *tc = thread_state.tcache;
-	if (tc == (void *)tcache_unborn || tc == (void *)tcache_dead)
-		return NULL;
-	return tc->heap;
+	return tcache_is_real(tc) ? tc->heap : NULL;
+}
+
+/* Every lock, in the order of ranks. */
+static void for_each_lock(void (*visit)(struct lock *))
+{
+	visit(purge_lock());
+	heap_for_each_lock(visit);
+	visit(superslab_lock());
+	visit(huge_lock());
+	visit(meta_lock());
 }
 
 static void fork_prepare(void)
 {
-	lock_acquire_for_fork(purge_lock());
-	heap_lock_all();
-	lock_acquire_for_fork(superslab_lock());
-	lock_acquire_for_fork(huge_lock());
-	lock_acquire_for_fork(meta_lock());
+	for_each_lock(lock_acquire_for_fork);
 }
 
-static void fork_unlock(void)
+static void fork_parent(void)
 {
-	lock_release_after_fork(meta_lock());
-	lock_release_after_fork(huge_lock());
-	lock_release_after_fork(superslab_lock());
-	heap_unlock_all();
-	lock_release_after_fork(purge_lock());
+	for_each_lock(lock_release_in_parent);
 }
 
 static void fork_child(void)
 {
 	heap_after_fork(my_heap());
 	purge_after_fork();
-	fork_unlock();
+	for_each_lock(lock_release_in_child);
 }
 
 void fork_install(void)
 {
-	pthread_atfork(fork_prepare, fork_unlock, fork_child);
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }

@@ -551,20 +551,14 @@ void heap_check_all(void)
 
 /* ---- fork */
 
-void heap_lock_all(void)
+void heap_for_each_lock(void (*visit)(struct lock *))
 {
-	lock_acquire_for_fork(&heaps_lock);
+	/* The list's lock first: then the list stands still. Were it skipped, its
+	 * holder waits, and it stands still too. */
+	visit(&heaps_lock);
 	LIST_FOR_EACH(n, &all_heaps)
-		lock_acquire_for_fork(&LIST_ENTRY(n, struct heap, all_link)->lock);
-	lock_acquire_for_fork(&orphans.lock);
-}
-
-void heap_unlock_all(void)
-{
-	lock_release_after_fork(&orphans.lock);
-	LIST_FOR_EACH(n, &all_heaps)
-		lock_release_after_fork(&LIST_ENTRY(n, struct heap, all_link)->lock);
-	lock_release_after_fork(&heaps_lock);
+		visit(&LIST_ENTRY(n, struct heap, all_link)->lock);
+	visit(&orphans.lock);
 }
 
 void heap_after_fork(const struct heap *mine)

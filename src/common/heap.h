@@ -76,9 +76,8 @@ struct heap_counters heap_counters(void);
  * in the allocator. */
 void heap_check_all(void);
 
-/* For fork: take and drop the locks of all heaps. */
-void heap_lock_all(void);
-void heap_unlock_all(void);
+/* For fork: the locks of all heaps and of their list, in the order of ranks. */
+void heap_for_each_lock(void (*visit)(struct lock *));
 /* In the child: the heaps of all other threads have lost their thread. */
 void heap_after_fork(const struct heap *mine);
 

@@ -9,9 +9,9 @@
 #include "arch/inline.h"
 #include "common/thread.h"
 
-enum { SPINS_BEFORE_SLEEP = 64 };
+enum { SPINS_BEFORE_SLEEP = 64, FORK_POLL_MS = 1 };
 
-enum { FREE = 0, HELD = 1, CONTENDED = 2 };
+enum { FREE = 0, WAITED_FOR = 1 };
 
 void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms)
 {
@@ -29,80 +29,130 @@ void futex_wake(_Atomic uint32_t *word, int waiters)
 	errno = saved;
 }
 
-bool lock_is_mine(const struct lock *l)
+static uint32_t held_by_me(void)
 {
-	/* Relaxed: only this thread ever stores its own identity here. */
-	return atomic_load_relaxed(&l->holder) == thread_self();
+	return thread_number() << 1;
 }
 
-static bool lock_take_free(struct lock *l)
+bool lock_is_mine(const struct lock *l)
+{
+	/* Relaxed: only this thread ever stores its own number here. */
+	return (atomic_load_relaxed(&l->state) & ~(uint32_t)WAITED_FOR) == held_by_me();
+}
+
+static bool lock_take_free(struct lock *l, uint32_t held)
 {
 	uint32_t expected = FREE;
-	return atomic_cas_acquire(&l->state, &expected, HELD);
+	return atomic_cas_acquire(&l->state, &expected, held);
+}
+
+/* Note in each lock that this thread holds what it waits for; NULL: no more. */
+static void note_blocked(struct lock *on)
+{
+	for (struct lock *h = thread_state.held; h != NULL; h = h->outer)
+		atomic_store_release(&h->blocked_on, on);
+}
+
+/* One turn of waiting for a lock that is held: mark it waited for, and sleep. */
+static void sleep_on(struct lock *l, uint32_t timeout_ms)
+{
+	uint32_t seen = atomic_load_relaxed(&l->state);
+	if (seen == FREE)
+		return;
+	if (seen & WAITED_FOR || atomic_cas_acquire(&l->state, &seen, seen | WAITED_FOR))
+		futex_wait(&l->state, seen | WAITED_FOR, timeout_ms);
 }
 
 static HAK_NOINLINE void lock_wait(struct lock *l)
 {
 	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
 		hak_cpu_relax();
-		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l))
+		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
 			return;
 	}
-	/* From here on the word says CONTENDED, so that the holder wakes us. */
-	while (atomic_swap_acquire(&l->state, CONTENDED) != FREE)
-		futex_wait(&l->state, CONTENDED, 0);
+	note_blocked(l);
+	/* Others may wait behind us, so take it as waited for. */
+	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
+		sleep_on(l, 0);
+	note_blocked(NULL);
 }
 
 static void lock_drop(struct lock *l)
 {
-	atomic_store_relaxed(&l->holder, 0);
-	if (atomic_swap_release(&l->state, FREE) == CONTENDED)
+	if (atomic_swap_release(&l->state, FREE) & WAITED_FOR)
 		futex_wake(&l->state, 1);
 }
 
-static void lock_held(struct lock *l)
+static void note_taken(struct lock *l)
 {
-	atomic_store_relaxed(&l->holder, thread_self());
-	thread_note_lock(l->rank, true);
+	HAK_ASSERT(thread_state.held == NULL || thread_state.held->rank < l->rank);
+	l->outer = thread_state.held;
+	thread_state.held = l;
 }
 
 bool lock_try(struct lock *l)
 {
-	if (!lock_take_free(l))
+	if (!lock_take_free(l, held_by_me()))
 		return false;
-	lock_held(l);
+	note_taken(l);
 	return true;
 }
 
 void lock_acquire(struct lock *l)
 {
 	HAK_ASSERT(!lock_is_mine(l));
-	if (HAK_UNLIKELY(!lock_take_free(l)))
+	if (HAK_UNLIKELY(!lock_take_free(l, held_by_me())))
 		lock_wait(l);
-	lock_held(l);
+	note_taken(l);
 }
 
 void lock_release(struct lock *l)
 {
-	HAK_ASSERT(lock_is_mine(l));
-	thread_note_lock(l->rank, false);
+	HAK_ASSERT(lock_is_mine(l) && thread_state.held == l);
+	thread_state.held = l->outer;
 	lock_drop(l);
+}
+
+/* ---- fork */
+
+/* Does l's holder wait for a lock of the calling thread? It may wait for a lock
+ * whose holder waits for another, and so on; ranks rise along the way. */
+static bool waits_for_me(const struct lock *l)
+{
+	while ((l = atomic_load_acquire(&l->blocked_on)) != NULL)
+		if (lock_is_mine(l))
+			return true;
+	return false;
 }
 
 void lock_acquire_for_fork(struct lock *l)
 {
 	if (lock_is_mine(l))
 		return;
-	if (!lock_take_free(l))
-		lock_wait(l);
-	atomic_store_relaxed(&l->holder, thread_self());
-	l->held_for_fork = true;
+	while (!lock_take_free(l, held_by_me() | WAITED_FOR)) {
+		if (waits_for_me(l)) {
+			l->for_fork = LOCK_FORK_SKIPPED;
+			return;
+		}
+		sleep_on(l, FORK_POLL_MS); /* its holder may get blocked on ours only later */
+	}
+	l->for_fork = LOCK_FORK_TAKEN;
 }
 
-void lock_release_after_fork(struct lock *l)
+void lock_release_in_parent(struct lock *l)
 {
-	if (!l->held_for_fork)
-		return;
-	l->held_for_fork = false;
-	lock_drop(l);
+	bool taken = l->for_fork == LOCK_FORK_TAKEN;
+	if (l->for_fork != LOCK_FORK_NONE)
+		l->for_fork = LOCK_FORK_NONE;
+	if (taken)
+		lock_drop(l);
+}
+
+void lock_release_in_child(struct lock *l)
+{
+	bool free_it = l->for_fork != LOCK_FORK_NONE;
+	l->for_fork = LOCK_FORK_NONE;
+	atomic_store_relaxed(&l->blocked_on, NULL);
+	if (free_it)
+		atomic_store_relaxed(&l->state, FREE); /* there is no other thread */
 }

@@ -1,10 +1,19 @@
-/* Locks of the allocator: a futex mutex that knows its rank and its holder.
+/* Locks of the allocator: a futex mutex that knows its rank, its holder, and what
+ * its holder waits for.
  *
  * Ranks order the locks: a thread takes them in rising rank, which dev builds
- * check, and fork takes all of them in that order. The holder is known so that
- * code which interrupts its own thread (a signal handler that forks) can tell a
- * lock that it would wait for forever from one that another thread will release.
- * Algorithm: Drepper, "Futexes Are Tricky" (2011), mutex 2.
+ * check, and fork takes all of them in that order. A lock is waited for only
+ * where the data under the locks already held is consistent.
+ *
+ * That is what makes fork work in a signal handler that interrupted the allocator.
+ * The handler's thread may hold some lock H, for which other threads wait that hold
+ * locks of lower ranks, which fork wants. Waiting for those would be for ever; but
+ * their data is consistent, their holders cannot move while the handler runs,
+ * and do not exist in the child: fork goes on without these locks, and the child
+ * makes them free (lock_acquire_for_fork).
+ *
+ * Algorithm: Drepper, "Futexes Are Tricky" (2011), mutex 2, with the holder in the
+ * word as in the kernel's PI futexes.
  */
 #ifndef HAK_COMMON_LOCK_H
 #define HAK_COMMON_LOCK_H
@@ -26,11 +35,16 @@ enum lock_rank {
 };
 
 struct lock {
-	_Atomic uint32_t state;    /* 0 free, 1 held, 2 held and waited for */
-	uint32_t rank;             /* constant */
-	_Atomic uintptr_t holder;  /* thread_self() of the holder, or 0 */
-	bool held_for_fork;        /* taken by lock_acquire_for_fork() */
+	/* 0: free. Else twice the holder's thread_number(), plus 1 if it is waited for.
+	 * One word, so that there is no moment at which a lock is held by nobody. */
+	_Atomic uint32_t state;
+	uint8_t rank;     /* constant */
+	uint8_t for_fork; /* enum lock_fork; the forking thread's */
+	struct lock *outer;               /* holder only: the lock that it took before */
+	_Atomic(struct lock *) blocked_on; /* the lock that the holder waits for now */
 };
+
+enum lock_fork { LOCK_FORK_NONE, LOCK_FORK_TAKEN, LOCK_FORK_SKIPPED };
 
 #define LOCK_INITIALIZER(r) { .rank = (r) }
 
@@ -41,11 +55,14 @@ void lock_release(struct lock *l);
 /* Does the calling thread hold l? */
 bool lock_is_mine(const struct lock *l);
 
-/* For fork, which takes every lock: a lock that the calling thread holds already
- * is left alone by both (a signal handler forks and interrupted the code that
- * holds it, which goes on in parent and child). Ranks are not checked. */
+/* For fork, which takes every lock in the order of ranks, and drops them in parent
+ * and child. Left alone by all three: a lock that the calling thread holds
+ * already, as the code that its signal handler interrupted goes on in parent and
+ * child. Left to its holder in the parent and made free in the child: a lock whose
+ * holder waits, directly or through others, for one of the calling thread's. */
 void lock_acquire_for_fork(struct lock *l);
-void lock_release_after_fork(struct lock *l);
+void lock_release_in_parent(struct lock *l);
+void lock_release_in_child(struct lock *l);
 
 /* Sleep until *word is no longer `expected`, a wake comes, or timeout_ms has
  * passed (0: no limit). May return early. errno is kept. */

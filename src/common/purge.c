@@ -11,6 +11,7 @@
 #include "common/lock.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/remote.h"
 #include "common/superslab.h"
 
 enum {
@@ -44,7 +45,8 @@ void purge_allow_thread(void)
 /* About what there is to give back. */
 static size_t pending_bytes(void)
 {
-	return superslab_dirty_bytes() + huge_cached_bytes() + heap_release_pending_bytes();
+	return superslab_dirty_bytes() + huge_cached_bytes() + heap_release_pending_bytes() +
+	       remote_bytes();
 }
 
 /* What a pass left undone. */

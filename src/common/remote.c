@@ -1,9 +1,16 @@
 #include "common/remote.h"
 
 #include "common/meta.h"
+#include "common/size_class.h"
 
 static struct meta_pool batches;
 static _Atomic uint64_t sent; /* statistics */
+static _Atomic size_t under_way_bytes;
+
+size_t remote_bytes(void)
+{
+	return atomic_load_relaxed(&under_way_bytes);
+}
 
 struct batch *batch_alloc(void)
 {
@@ -23,6 +30,7 @@ void inbox_push(struct inbox *in, struct batch *b)
 	struct batch *head = atomic_load_relaxed(&in->head);
 	atomic_add_relaxed(&in->backlog, b->count);
 	atomic_add_relaxed(&sent, 1);
+	atomic_add_relaxed(&under_way_bytes, b->count * class_bytes(b->cls));
 	/* Release: the taker sees the batch and all that was written to its blocks'
 	 * states. Pairs with the acquire in inbox_take(). */
 	do {
@@ -34,12 +42,16 @@ struct batch *inbox_take(struct inbox *in)
 {
 	struct batch *taken;
 	uint32_t blocks = 0;
+	size_t bytes = 0;
 	if (atomic_load_relaxed(&in->head) == NULL)
 		return NULL;
 	taken = atomic_swap_acquire(&in->head, NULL);
-	for (struct batch *b = taken; b != NULL; b = b->next)
+	for (struct batch *b = taken; b != NULL; b = b->next) {
 		blocks += b->count;
+		bytes += b->count * class_bytes(b->cls);
+	}
 	atomic_sub_relaxed(&in->backlog, blocks);
+	atomic_sub_relaxed(&under_way_bytes, bytes);
 	return taken;
 }
 

@@ -42,6 +42,9 @@ HAK_INLINE uint32_t inbox_backlog(const struct inbox *in)
 	return atomic_load_relaxed(&in->backlog);
 }
 
+/* Bytes of the blocks in all inboxes, about. */
+size_t remote_bytes(void);
+
 /* Batches sent so far, by all threads. */
 uint64_t remote_batches_sent(void);
 

@@ -10,8 +10,8 @@
 static void *null_slot[2];
 
 #define EMPTY_BINS { [0 ... HAK_CLASS_COUNT] = { .top = &null_slot[1], .limit = &null_slot[1] } }
-struct tcache_bin tcache_unborn[HAK_CLASS_COUNT + 1] = EMPTY_BINS;
-struct tcache_bin tcache_dead[HAK_CLASS_COUNT + 1] = EMPTY_BINS;
+struct tcache_bin tcache_unborn_bins[HAK_CLASS_COUNT + 1] = EMPTY_BINS;
+struct tcache_bin tcache_dead_bins[HAK_CLASS_COUNT + 1] = EMPTY_BINS;
 
 /* Blocks that the bin may hold, from the knobs. */
 static unsigned capacity_for(unsigned cls)

@@ -40,8 +40,16 @@ struct tcache {
 
 /* Constant caches: of a thread that has done nothing yet, and of one that is
  * past its end. They may stand for a struct tcache as far as `bins`. */
-extern struct tcache_bin tcache_unborn[HAK_CLASS_COUNT + 1];
-extern struct tcache_bin tcache_dead[HAK_CLASS_COUNT + 1];
+extern struct tcache_bin tcache_unborn_bins[HAK_CLASS_COUNT + 1];
+extern struct tcache_bin tcache_dead_bins[HAK_CLASS_COUNT + 1];
+#define TCACHE_UNBORN ((struct tcache *)(void *)tcache_unborn_bins)
+#define TCACHE_DEAD ((struct tcache *)(void *)tcache_dead_bins)
+
+/* Is it the cache of a heap? */
+HAK_INLINE bool tcache_is_real(const struct tcache *tc)
+{
+	return tc != TCACHE_UNBORN && tc != TCACHE_DEAD;
+}
 
 HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 {
@@ -59,11 +67,14 @@ HAK_INLINE bool tcache_has_room(const struct tcache *tc, unsigned cls)
 	return atomic_load_relaxed(&tc->bins[cls].top) < tc->bins[cls].limit;
 }
 
-/* Is `block`, whose state is `state`, in this cache? See slab.h. */
+/* Is `block`, whose state is `state` < TCACHE_STRIDE, in this cache? See slab.h. One
+ * number decides, as either half alone is true or false at random and a branch
+ * on it would be mispredicted. */
 HAK_INLINE bool tcache_holds(struct tcache *tc, unsigned cls, unsigned state, const void *block)
 {
 	void **slot = tc->slots[cls] + state;
-	return slot < atomic_load_relaxed(&tc->bins[cls].top) && *slot == block;
+	uintptr_t above_top = slot >= atomic_load_relaxed(&tc->bins[cls].top);
+	return (((uintptr_t)*slot ^ (uintptr_t)block) | above_top) == 0;
 }
 
 /* There must be room. Returns the block's state. */

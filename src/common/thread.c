@@ -16,7 +16,7 @@
 /* Initial-exec: one load from a fixed offset, and it counts against the static
  * TLS that the dynamic loader keeps in reserve for dlopen, hence its size. */
 _Thread_local struct thread_local_state thread_state = {
-	.tcache = (struct tcache *)(void *)tcache_unborn,
+	.tcache = TCACHE_UNBORN,
 };
 HAK_STATIC_ASSERT(sizeof(struct thread_local_state) <= 64, "static TLS is scarce");
 
@@ -25,16 +25,14 @@ static _Atomic bool initialised;
 static pthread_key_t exit_key; /* its destructor runs when a thread with a heap ends */
 static bool have_exit_key;
 
-void thread_note_lock_rank(unsigned rank, bool taken)
+uint32_t thread_assign_number(void)
 {
-	unsigned bit = 1u << rank;
-	if (taken) {
-		HAK_ASSERT(thread_state.lock_ranks < bit); /* rising ranks only */
-		thread_state.lock_ranks = (uint16_t)(thread_state.lock_ranks | bit);
-	} else {
-		HAK_ASSERT(thread_state.lock_ranks & bit);
-		thread_state.lock_ranks = (uint16_t)(thread_state.lock_ranks & ~bit);
-	}
+	static _Atomic uint32_t last;
+	uint32_t number = 0;
+	while (number == 0) /* after 2^31 threads */
+		number = (atomic_add_relaxed(&last, 1) + 1) & (UINT32_MAX >> 1);
+	thread_state.number = number;
+	return number;
 }
 
 /* ---- start-up */
@@ -43,10 +41,10 @@ static void thread_exit(void *heap)
 {
 	struct slow_scope scope;
 	(void)heap;
-	if (slow_enter(&scope) && thread_state.tcache != (struct tcache *)(void *)tcache_dead) {
+	if (slow_enter(&scope) && thread_state.tcache != TCACHE_DEAD) {
 		struct heap *h = thread_state.tcache->heap;
 		/* Other destructors may still allocate and free: they go direct. */
-		thread_state.tcache = (struct tcache *)(void *)tcache_dead;
+		thread_state.tcache = TCACHE_DEAD;
 		heap_release(h);
 	}
 	slow_leave(&scope);
@@ -107,9 +105,9 @@ struct heap *thread_heap(void)
 {
 	struct tcache *tc = thread_state.tcache;
 	struct heap *h;
-	if (tc == (struct tcache *)(void *)tcache_dead)
+	if (tc == TCACHE_DEAD)
 		return NULL;
-	if (tc != (struct tcache *)(void *)tcache_unborn)
+	if (tc != TCACHE_UNBORN)
 		return tc->heap;
 	h = heap_acquire();
 	if (h != NULL) {

@@ -1,4 +1,4 @@
-/* A thread's life as the allocator sees it: its 16 bytes of static TLS, taking
+/* A thread's life as the allocator sees it: its few bytes of static TLS, taking
  * a heap at its first slow path, giving it back at its end; and the start-up of
  * the whole library.
  *
@@ -12,29 +12,25 @@
 #include "common/base.h"
 
 struct heap;
+struct lock;
 struct tcache;
 
 struct thread_local_state {
 	struct tcache *tcache; /* never NULL */
+	struct lock *held;     /* the lock taken last, of those held */
+	uint32_t number;       /* 0: not assigned yet; see thread_number() */
 	uint16_t slow_depth;   /* slow paths of this thread that are running */
-	uint16_t lock_ranks;   /* dev builds: bit per rank held */
 	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
 };
 
 extern _Thread_local struct thread_local_state thread_state;
 
-/* A number no other live thread has. Kept by the child of a fork. */
-HAK_INLINE uintptr_t thread_self(void)
+/* A number > 0, below 2^31, that no other live thread has (unless a process makes
+ * 2^31 of them). The child of a fork keeps it. */
+uint32_t thread_assign_number(void);
+HAK_INLINE uint32_t thread_number(void)
 {
-	return (uintptr_t)&thread_state;
-}
-
-/* Dev builds: check and note that a lock of this rank was taken or released. */
-void thread_note_lock_rank(unsigned rank, bool taken);
-HAK_INLINE void thread_note_lock(unsigned rank, bool taken)
-{
-	if (HAKMEM_DEV)
-		thread_note_lock_rank(rank, taken);
+	return HAK_LIKELY(thread_state.number != 0) ? thread_state.number : thread_assign_number();
 }
 
 /* Slow paths run between these two. They keep errno, which the slow path may

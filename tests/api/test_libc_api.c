@@ -814,14 +814,15 @@ static void check_mallinfo_follows(size_t size, unsigned count)
 	for (i = 0; i < count; i++)
 		api.free(p[i]);
 	after = api.mallinfo2();
-	/* A huge block counts in hblkhd, not in uordblks. */
+	/* A huge block counts in hblkhd, not in uordblks. What rounding to a
+	 * class or to whole units adds is in use, too: less than as much again. */
 	grown = during.uordblks + during.hblkhd - before.uordblks -
 		before.hblkhd;
 	shrunk = during.uordblks + during.hblkhd - after.uordblks -
 		 after.hblkhd;
-	CHECK(grown >= total && grown <= total + total / 2 + 65536,
+	CHECK(grown >= total && grown <= 2 * total + 65536,
 	      "%u x %zu: in use: expected +%zu to +%zu, found %+zd", count,
-	      size, total, total + total / 2 + 65536, (ssize_t)grown);
+	      size, total, 2 * total + 65536, (ssize_t)grown);
 	CHECK(shrunk + total / 8 + 65536 >= total,
 	      "%u x %zu freed: in use: expected about -%zu, found %+zd", count,
 	      size, total, -(ssize_t)shrunk);

@@ -46,3 +46,6 @@ count_bound() {
 }
 
 seconds_since() { awk -v a="$1" -v b="${EPOCHREALTIME}" 'BEGIN { printf "%.1f", b - a }'; }
+
+# A crash is reported; its core file would only fill the disk.
+ulimit -c 0

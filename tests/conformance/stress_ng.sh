@@ -13,7 +13,7 @@ here=$(dirname -- "$(realpath -- "$0")")
 . "$here/common.sh"
 
 # stress-ng restarts a worker that died and still calls the run successful, hence more than its exit status.
-readonly COMPLAINTS=''
+readonly COMPLAINTS='terminated on signal|aborted|child died|killed by|prematurely|SIGSEGV|SIGABRT|stress-ng: (fail|error):|failed: [1-9]|hakmem:|unsuccessful'
 
 seconds=${HAKMEM_STRESS_NG_SECONDS:-5}
 lib=$(library_argument "$@")
@@ -37,7 +37,7 @@ run_mix() (
 	timeout -k 5 $((seconds + 60)) env ${preload:+"LD_PRELOAD=$preload"} \
 		stress-ng "$@" --verify --verbose --timeout "${seconds}s" --metrics-brief --temp-path "$work/tmp" >"$log" 2>&1 </dev/null || status=$?
 	[ "$status" = 0 ] || return 1
-	! grep -qE "$COMPLAINTS"terminated on signal|aborted|child died|killed by|prematurely|SIGSEGV|SIGABRT|stress-ng: (fail|error):|failed: [1-9]|hakmem:|unsuccessful' "$log"
+	! grep -qE "$COMPLAINTS" "$log"
 )
 
 worse=0

@@ -625,23 +625,27 @@ static bool all_still(void)
 /* Park everyone, walk the allocator's structures, go on. */
 static uint64_t stop_world(void)
 {
+	bool ended[MAX_THREADS];
+	uint64_t started = 0;
+
 	pthread_mutex_lock(&world_lock);
 	atomic_store_explicit(&world_stop, true, memory_order_relaxed);
 	while (!all_still())
 		pthread_cond_wait(&world_cond, &world_lock);
+	for (unsigned t = 0; t < cfg.threads; t++)
+		ended[t] = workers[t].state == THREAD_DONE;
 	pthread_mutex_unlock(&world_lock);
 	/* Threads that are done still run the allocator's exit code until joined. */
 	for (unsigned t = 0; t < cfg.threads; t++)
-		if (workers[t].state == THREAD_DONE)
+		if (ended[t])
 			pthread_join(workers[t].thread, NULL);
 	st_check_all();
 	pthread_mutex_lock(&world_lock);
 	atomic_store_explicit(&world_stop, false, memory_order_relaxed);
 	pthread_cond_broadcast(&world_cond);
 	pthread_mutex_unlock(&world_lock);
-	uint64_t started = 0;
 	for (unsigned t = 0; t < cfg.threads; t++) {
-		if (workers[t].state != THREAD_DONE)
+		if (!ended[t])
 			continue;
 		start_thread(&workers[t], worker_main);
 		started++;
@@ -720,23 +724,6 @@ static void free_everything(void)
 		fail("the model's account is off by %zu bytes", left);
 }
 
-#ifndef STRESS_LIBC
-static void check_nothing_live(void)
-{
-	struct hak_stats st = { .struct_bytes = sizeof(st) };
-
-	if (!hak_stats_get(&st))
-		fail("hak_stats_get failed");
-	if (st.large_bytes || st.huge_bytes)
-		fail("all blocks are freed, but statistics say %zu bytes large and %zu bytes huge are live",
-		     st.large_bytes, st.huge_bytes);
-}
-#else
-static void check_nothing_live(void)
-{
-}
-#endif
-
 static void run_until_done(struct engine_totals *t)
 {
 	uint64_t begin = clock_ns(), next_stop = begin, next_phase = begin, next_line = begin;
@@ -788,9 +775,7 @@ struct engine_totals engine_run(const struct engine_config *config)
 	if (cfg.chaos)
 		knobs_reset();
 	free_everything();
-	st_purge();
-	st_check_all();
-	check_nothing_live();
+	shadow_check_nothing_live();
 	t.ops = total_ops();
 	t.refused = atomic_load_explicit(&refused, memory_order_relaxed);
 	t.handed_over = atomic_load_explicit(&handed_over, memory_order_relaxed);

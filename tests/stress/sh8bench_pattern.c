@@ -229,8 +229,7 @@ int main(int argc, char **argv)
 	for (unsigned s = 0; s < EXCHANGE_SLOTS; s++)
 		for (unsigned i = 0; i < exchange[s].count; i++)
 			give(&players[0], &exchange[s].blocks[i], "last free");
-	st_purge();
-	st_check_all();
+	shadow_check_nothing_live();
 	say("sh8bench_pattern: %llu operations, nothing found", (unsigned long long)total_ops());
 	return 0;
 }

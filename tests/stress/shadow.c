@@ -285,3 +285,29 @@ void shadow_return(const struct shadow_block *b, const char *doing)
 	claim(b, doing);
 	shadow_verify(b, b->at, b->filled, doing);
 }
+
+#ifndef STRESS_LIBC
+void shadow_check_nothing_live(void)
+{
+	enum { PURGES = 10 };
+	struct hak_stats st = { .struct_bytes = sizeof(st) };
+
+	/* Blocks on their way between heaps take some purges to arrive. */
+	for (int i = 0; i < PURGES; i++) {
+		st_purge();
+		if (!hak_stats_get(&st))
+			fail("hak_stats_get failed");
+		if (!st.small_bytes)
+			break;
+	}
+	st_check_all();
+	if (st.small_bytes || st.large_bytes || st.huge_bytes)
+		fail("all blocks are freed, but statistics count as live: %zu bytes small (%zu of them cached), %zu large, %zu huge",
+		     st.small_bytes, st.small_cached_bytes, st.large_bytes, st.huge_bytes);
+}
+#else
+void shadow_check_nothing_live(void)
+{
+	st_purge();
+}
+#endif

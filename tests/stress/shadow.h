@@ -48,6 +48,10 @@ void shadow_leave(const struct shadow_block *b, const char *doing);
 /* After a realloc that failed: the block is the program's again, untouched. */
 void shadow_return(const struct shadow_block *b, const char *doing);
 
+/* When every block is freed and every other thread has ended: purge, walk the
+ * structures, and fail if statistics still count a live block. */
+void shadow_check_nothing_live(void);
+
 /* Called with every record that exists, to name a block's neighbours in a report;
  * unlocked, for a process that is about to abort. */
 typedef bool shadow_visit_fn(const struct shadow_block *b, void *arg);

@@ -31,6 +31,7 @@ enum { CHILD_LIMIT_S = 20, CHILD_BLOCKS = 300 };
 #endif
 
 static _Atomic unsigned forks;
+static bool child_alone;
 
 static void churn(struct rng *rng)
 {
@@ -75,7 +76,7 @@ static _Noreturn void child(const struct engine_lane_view *view)
 	churn(&rng);
 	st_purge();
 	/* A race detector does not follow a thread started after a threaded fork. */
-	if (!HAS_TSAN) {
+	if (!HAS_TSAN && !child_alone) {
 		int err = pthread_create(&thread, NULL, child_thread, &rng);
 		if (err)
 			fail("child: cannot create a thread: %s", strerror(err));
@@ -111,6 +112,7 @@ int main(int argc, char **argv)
 				    .max_bytes = (size_t)64 << 20 };
 
 	args_parse(&args, argc, argv);
+	child_alone = args.child_alone;
 	watchdog_start(engine_describe);
 	struct engine_totals t = engine_run(&(struct engine_config){
 		.threads = args.threads,

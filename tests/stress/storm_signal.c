@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TICK_US = 200, FORK_EVERY = 97, CHILD_LIMIT_S = 20, MAX_CHILDREN = 4 };
+enum { TICK_US = 200, FORK_EVERY = 7, CHILD_LIMIT_S = 20, MAX_CHILDREN = 4 };
 
 /* What a handler that interrupted an allocation may count on is not much. */
 enum { CHILD_ALLOC_BYTES = 4096 };

@@ -160,8 +160,7 @@ int main(int argc, char **argv)
 	struct rng rng = { args.seed };
 	for (unsigned i = 0; i < SLOTS; i++)
 		dispose(&slots[i].block, &rng);
-	st_purge();
-	st_check_all();
+	shadow_check_nothing_live();
 	say("storm_thread: %u threads, nothing found", next);
 	return 0;
 }

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CASE_LIMIT_S = 60 };
+enum { CASE_LIMIT_S = 60 * HAKMEM_TEST_SLOWDOWN, TICKS_UNDER_FAULT = 40 };
 
 struct fault_case {
 	const char *name;
@@ -34,7 +34,7 @@ static bool fault_met(void)
 
 	if (!os_fault_hits(now_running->call))
 		return false;
-	return ticks_after++ > 10;
+	return ticks_after++ > TICKS_UNDER_FAULT;
 }
 
 static void run_case(const struct fault_case *fc, const struct stress_args *args)

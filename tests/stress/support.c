@@ -17,6 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Children of threaded programs may start threads here: the allocator's own, at
+ * least. The race detector reads this and dies of such a thread by default. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+
 enum { REPORT_BYTES = 4096, HANG_S = 20 * HAKMEM_TEST_SLOWDOWN };
 
 static const char *program_name = "stress";
@@ -163,7 +171,8 @@ static _Noreturn void usage(const struct stress_args *args, const char *bad)
 {
 	say("%s: bad argument '%s'\n"
 	    "usage: %s [--seconds S] [--threads N] [--seed N] [--ops N] [--max-bytes N[K|M|G]]\n"
-	    "       [--percent P] [--progress] [--child-alloc] [--fault mmap|munmap|madvise|mremap|thread:NTH:PERIOD]\n"
+	    "       [--percent P] [--progress] [--child-alloc] [--child-alone]\n"
+	    "       [--fault mmap|munmap|madvise|mremap|thread:NTH:PERIOD]\n"
 	    "HAKMEM_RARE_PATHS=1 in the environment makes the allocator's rare paths frequent.",
 	    args->program, bad, args->program);
 	exit(2);
@@ -206,6 +215,10 @@ void args_parse(struct stress_args *args, int argc, char **argv)
 		}
 		if (!strcmp(name, "--child-alloc")) {
 			args->child_alloc = true;
+			continue;
+		}
+		if (!strcmp(name, "--child-alone")) {
+			args->child_alone = true;
 			continue;
 		}
 		if (++i == argc)

@@ -78,7 +78,8 @@ struct stress_args {
 	size_t max_bytes;     /* live at once */
 	unsigned percent;     /* of the work that a plain native run does */
 	bool progress;
-	bool child_alloc;
+	bool child_alloc;     /* a handler's child allocates */
+	bool child_alone;     /* children start no threads: for qemu, which cannot */
 	const char *fault;    /* CALL:NTH:PERIOD, or NULL */
 };
 
