@@ -30,22 +30,19 @@ static void for_each_lock(void (*visit)(struct lock *))
 
 static void fork_prepare(void)
 {
+	lock_fork_begin();
 	for_each_lock(lock_acquire_for_fork);
-}
-
-static void fork_parent(void)
-{
-	for_each_lock(lock_release_in_parent);
 }
 
 static void fork_child(void)
 {
 	heap_after_fork(my_heap());
 	purge_after_fork();
-	for_each_lock(lock_release_in_child);
+	for_each_lock(lock_free_in_child);
+	lock_fork_end();
 }
 
 void fork_install(void)
 {
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	pthread_atfork(fork_prepare, lock_fork_end, fork_child);
 }

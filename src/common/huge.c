@@ -194,11 +194,12 @@ static bool grow_by_moving(struct huge *h, size_t bytes)
 	void *target = os_reserve(bytes, HAK_UNIT_BYTES);
 	if (target == NULL)
 		return false;
-	if (!registry_reserve((uintptr_t)target, bytes) ||
-	    !os_move((void *)h->base, h->mapped_bytes, target, bytes)) {
+	if (!registry_reserve((uintptr_t)target, bytes)) {
 		os_unmap(target, bytes);
 		return false;
 	}
+	if (!os_move((void *)h->base, h->mapped_bytes, target, bytes))
+		return false;
 	registry_clear(old_base, 1);
 	set_mapping(h, (uintptr_t)target, bytes);
 	registry_set(h->base, 1, UNIT_HUGE, h);

@@ -54,7 +54,7 @@ int knob_set(enum hak_knob k, unsigned cls, int32_t value)
 		last = HAK_CLASS_COUNT;
 	for (unsigned c = first; c <= last; c++)
 		atomic_store_relaxed(&knob_values[k][c], value);
-	atomic_add_relaxed(&knob_epoch_counter, 1);
+	atomic_add_release(&knob_epoch_counter, 1);
 	return 0;
 }
 

@@ -51,10 +51,11 @@ void knob_reset_all(void);
 extern _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];
 extern _Atomic uint32_t knob_epoch_counter;
 
-/* Moves with every change. */
+/* Moves with every change. Acquire: who sees it move sees the change. Pairs with
+ * the release in knob_set(). */
 HAK_INLINE uint32_t knob_epoch(void)
 {
-	return atomic_load_relaxed(&knob_epoch_counter);
+	return atomic_load_acquire(&knob_epoch_counter);
 }
 
 /* cls as in knob_set; 0 of a per-class knob is what was last set for all. */

@@ -125,34 +125,43 @@ static bool waits_for_me(const struct lock *l)
 	return false;
 }
 
+void lock_fork_begin(void)
+{
+	thread_state.fork_level++;
+}
+
 void lock_acquire_for_fork(struct lock *l)
 {
 	if (lock_is_mine(l))
 		return;
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR)) {
-		if (waits_for_me(l)) {
-			l->for_fork = LOCK_FORK_SKIPPED;
+		if (waits_for_me(l))
 			return;
-		}
+		note_blocked(l);
 		sleep_on(l, FORK_POLL_MS); /* its holder may get blocked on ours only later */
 	}
-	l->for_fork = LOCK_FORK_TAKEN;
+	note_blocked(NULL);
+	l->fork_level = thread_state.fork_level;
+	l->outer = thread_state.held;
+	thread_state.held = l;
 }
 
-void lock_release_in_parent(struct lock *l)
+void lock_fork_end(void)
 {
-	bool taken = l->for_fork == LOCK_FORK_TAKEN;
-	if (l->for_fork != LOCK_FORK_NONE)
-		l->for_fork = LOCK_FORK_NONE;
-	if (taken)
+	struct lock *l;
+	while ((l = thread_state.held) != NULL && l->fork_level == thread_state.fork_level) {
+		thread_state.held = l->outer;
+		l->fork_level = 0;
 		lock_drop(l);
+	}
+	thread_state.fork_level--;
 }
 
-void lock_release_in_child(struct lock *l)
+void lock_free_in_child(struct lock *l)
 {
-	bool free_it = l->for_fork != LOCK_FORK_NONE;
-	l->for_fork = LOCK_FORK_NONE;
 	atomic_store_relaxed(&l->blocked_on, NULL);
-	if (free_it)
-		atomic_store_relaxed(&l->state, FREE); /* there is no other thread */
+	if (lock_is_mine(l))
+		return;
+	l->fork_level = 0;
+	atomic_store_relaxed(&l->state, FREE);
 }

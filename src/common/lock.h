@@ -38,13 +38,11 @@ struct lock {
 	/* 0: free. Else twice the holder's thread_number(), plus 1 if it is waited for.
 	 * One word, so that there is no moment at which a lock is held by nobody. */
 	_Atomic uint32_t state;
-	uint8_t rank;     /* constant */
-	uint8_t for_fork; /* enum lock_fork; the forking thread's */
-	struct lock *outer;               /* holder only: the lock that it took before */
+	uint8_t rank;        /* constant */
+	uint8_t fork_level;  /* holder only: thread_state.fork_level if taken for that fork, or 0 */
+	struct lock *outer;  /* holder only: the lock that it took before */
 	_Atomic(struct lock *) blocked_on; /* the lock that the holder waits for now */
 };
-
-enum lock_fork { LOCK_FORK_NONE, LOCK_FORK_TAKEN, LOCK_FORK_SKIPPED };
 
 #define LOCK_INITIALIZER(r) { .rank = (r) }
 
@@ -55,14 +53,17 @@ void lock_release(struct lock *l);
 /* Does the calling thread hold l? */
 bool lock_is_mine(const struct lock *l);
 
-/* For fork, which takes every lock in the order of ranks, and drops them in parent
- * and child. Left alone by all three: a lock that the calling thread holds
- * already, as the code that its signal handler interrupted goes on in parent and
- * child. Left to its holder in the parent and made free in the child: a lock whose
- * holder waits, directly or through others, for one of the calling thread's. */
+/* For fork, which takes every lock in the order of ranks. Left alone: a lock that
+ * the calling thread holds already, as the code that its signal handler interrupted
+ * goes on in parent and child; and one whose holder waits, directly or through
+ * others, for one of the calling thread's. Forks may nest, by signals. */
+void lock_fork_begin(void);
 void lock_acquire_for_fork(struct lock *l);
-void lock_release_in_parent(struct lock *l);
-void lock_release_in_child(struct lock *l);
+/* In parent and child: drop what was taken. */
+void lock_fork_end(void);
+/* In the child, before lock_fork_end(), for every lock: free it if its holder is a
+ * thread that does not exist here. */
+void lock_free_in_child(struct lock *l);
 
 /* Sleep until *word is no longer `expected`, a wake comes, or timeout_ms has
  * passed (0: no limit). May return early. errno is kept. */

@@ -1,5 +1,6 @@
 #include "common/os.h"
 
+#include <errno.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -155,11 +156,30 @@ bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes)
 	return true;
 }
 
+/* After mremap failed: give up the target. The kernel may have unmapped it before
+ * it failed, and another thread may have mapped something there since. */
+static void abandon_target(void *target, size_t bytes, bool may_be_unmapped)
+{
+	if (may_be_unmapped) {
+		void *p = mmap(target, bytes, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+		if (p != target) { /* busy, by whom is not known: it stays */
+			if (p != MAP_FAILED)
+				munmap(p, bytes);
+			return;
+		}
+	}
+	os_unmap(target, bytes);
+}
+
 bool os_move(void *p, size_t old_bytes, void *target, size_t new_bytes)
 {
+	errno = EPERM;
 	if (os_fault_due(OS_MREMAP) ||
 	    mremap(p, old_bytes, new_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
 		atomic_add_relaxed(&map_failures, 1);
+		abandon_target(target, new_bytes,
+			       errno == ENOMEM || errno == EAGAIN || errno == EFAULT);
 		return false;
 	}
 	atomic_sub_relaxed(&mapped_bytes, old_bytes);

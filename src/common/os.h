@@ -35,7 +35,7 @@ bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes);
 void *os_reserve(size_t bytes, size_t align);
 
 /* Move a mapping's pages to `target`, reserved with new_bytes > old_bytes; the
- * rest is zeroed. False: refused, both are unchanged. */
+ * rest is zeroed. False: refused, p is unchanged and target given up. */
 bool os_move(void *p, size_t old_bytes, void *target, size_t new_bytes);
 
 /* A monotonic clock of some milliseconds' resolution: a few ns to read. It is

@@ -20,6 +20,7 @@ struct thread_local_state {
 	struct lock *held;     /* the lock taken last, of those held */
 	uint32_t number;       /* 0: not assigned yet; see thread_number() */
 	uint16_t slow_depth;   /* slow paths of this thread that are running */
+	uint8_t fork_level;    /* forks that are between their prepare and end */
 	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
 };
 

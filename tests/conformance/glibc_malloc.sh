@@ -3,7 +3,7 @@
 #
 #   glibc_malloc.sh LIB
 #
-# Fails if and only if a test that passes on glibc fails with LIB, or fewer tests could be built than are known to.
+# Fails if and only if a test that passes on glibc fails with LIB (but see GLIBC_LAYOUT), or fewer tests could be built than are known to.
 # The sources are unpacked into the work folder and never become part of this project. Left out are the tests of
 # glibc's internals: interposition of its own malloc, usable size with its debug library, safe linking, and the
 # walks of its chunk lists (tst-memalign-2, tst-memalign-3).
@@ -14,9 +14,16 @@ here=$(dirname -- "$(realpath -- "$0")")
 # shellcheck source=tests/conformance/common.sh
 . "$here/common.sh"
 
+# Tests that pass or fail by where glibc keeps its own records, whatever they are named for: run and listed, not counted.
+# tst-malloc-backtrace overwrites the word before a free block, where glibc has the block's size. An allocator without
+# block headers has the end of the neighbour there, or, before the first block of a mapping, nothing.
+readonly GLIBC_LAYOUT=(tst-malloc-backtrace)
+
 readonly KNOWN_TO_BUILD=34
 readonly JOBS=2
-readonly LIMIT_S=150
+# The harness ends a test, with all its children, after 20 s (100 s for some) times TIMEOUTFACTOR; this is only the
+# last resort.
+readonly LIMIT_S=230
 
 lib=$(library_argument "$@")
 work=$(work_folder glibc-malloc)
@@ -128,7 +135,7 @@ in_parallel() {
 
 # Runs one test: $1 is its name and, after a slash, "glibc" or "preload". Leaves status and seconds in log/.
 run_one() {
-	local name=${1%/*} mode=${1#*/} begin=$EPOCHREALTIME status=0 settings=(TIMEOUTFACTOR=4)
+	local name=${1%/*} mode=${1#*/} begin=$EPOCHREALTIME status=0 settings=(TIMEOUTFACTOR=2)
 	# As glibc's Makefile does for this one.
 	[ "$name" = tst-mxfast ] && settings+=(GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0)
 	[ "$mode" = preload ] && settings+=("LD_PRELOAD=$lib")
@@ -184,8 +191,12 @@ for name in "${sorted[@]}"; do
 	read -r ours ours_s <"$work/log/$name.preload.status"
 	mark=
 	if [ "$plain" = 0 ] && [ "$ours" != 0 ]; then
-		mark='  <-- worse than glibc'
-		worse=$((worse + 1))
+		if [[ " ${GLIBC_LAYOUT[*]} " == *" $name "* ]]; then
+			mark="  (tests glibc's block headers; not counted)"
+		else
+			mark='  <-- worse than glibc'
+			worse=$((worse + 1))
+		fi
 	fi
 	[ "$ours" = 0 ] && passed=$((passed + 1))
 	printf '%-32s %-14s %-14s%s\n' "$name" "$(word "$plain") ${plain_s}s" "$(word "$ours") ${ours_s}s" "$mark"
