@@ -10,8 +10,13 @@
 #include "common/stats.h"
 
 #define EXPORT __attribute__((visibility("default"), used))
-/* A second name for a function of this file. */
+/* A second name for a function of this file. gcc wants an alias to have all the
+ * attributes of its function; clang does not know how to say that, nor want it. */
+#if __has_attribute(copy)
 #define ALIAS_OF(fn) __attribute__((visibility("default"), alias(#fn), copy(fn)))
+#else
+#define ALIAS_OF(fn) __attribute__((visibility("default"), alias(#fn)))
+#endif
 
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
