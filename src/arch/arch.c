@@ -10,6 +10,11 @@ static struct hak_arch table;
 static _Atomic bool ready;
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_ARCH);
 
+struct lock *arch_lock(void)
+{
+	return &lock;
+}
+
 const struct hak_arch *arch_get(void)
 {
 	if (!atomic_load_acquire(&ready)) {

@@ -19,6 +19,9 @@ struct hak_arch {
  * so not on a path that is run in every program. Thread-safe. errno is kept. */
 const struct hak_arch *arch_get(void);
 
+struct lock;
+struct lock *arch_lock(void); /* for fork */
+
 /* Backends. Each overlays what it knows. */
 void arch_generic_fill(struct hak_arch *a);
 void arch_native_fill(struct hak_arch *a); /* the target's; none for generic targets */

@@ -22,6 +22,24 @@ HAK_INLINE void hak_cpu_relax(void)
 }
 #endif
 
+/* The register from which a thread's variables are reached. */
+#ifndef hak_thread_pointer
+#define hak_thread_pointer hak_thread_pointer
+HAK_INLINE uintptr_t hak_thread_pointer(void)
+{
+	return (uintptr_t)__builtin_thread_pointer();
+}
+#endif
+
+/* What must stand where the thread pointer of a new thread points to. */
+#ifndef hak_thread_pointer_init
+#define hak_thread_pointer_init hak_thread_pointer_init
+HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
+{
+	(void)tp;
+}
+#endif
+
 /* Fetch the cache line of p, which need not be mapped. */
 #ifndef hak_prefetch
 #define hak_prefetch hak_prefetch

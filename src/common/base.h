@@ -52,6 +52,10 @@ enum {
 	HAK_ADDRESS_BITS = 48, /* of a user address that mmap returns without a hint */
 };
 
+/* Make the compiler forget where a value came from. Left to itself, gcc computes a
+ * bin's address anew for each of its fields, and one number in two widths. */
+#define HAK_OPAQUE(x) __asm__("" : "+r"(x))
+
 HAK_INLINE uintptr_t align_up(uintptr_t x, uintptr_t align)
 {
 	return (x + align - 1) & ~(align - 1);

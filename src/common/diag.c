@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void text_init(struct text *t, char *buf, size_t size)
@@ -149,7 +150,8 @@ void diag_write(const struct text *t)
 	size_t left = t->length < t->size ? t->length : t->size == 0 ? 0 : t->size - 1;
 	const char *p = t->buf;
 	while (left > 0) {
-		ssize_t n = write(STDERR_FILENO, p, left);
+		/* Not write(2)'s wrapper: that is a cancellation point. */
+		ssize_t n = syscall(SYS_write, STDERR_FILENO, p, left);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)

@@ -47,17 +47,17 @@ static struct region *region_get(void)
 void *emergency_alloc(size_t bytes, size_t align)
 {
 	struct region *r = region_get();
-	uint32_t offset, slack;
+	uint32_t offset, next;
 	if (r == NULL || bytes > REGION_BYTES / 4 || align > 4096)
 		return NULL;
 	bytes = align_up(max_size(bytes, 1), GRANULE);
-	slack = align > GRANULE ? (uint32_t)align : 0;
-	offset = atomic_add_relaxed(&r->next, (uint32_t)bytes + slack);
-	if (offset + bytes + slack > REGION_BYTES) {
-		atomic_sub_relaxed(&r->next, (uint32_t)bytes + slack);
-		return NULL;
-	}
-	offset = (uint32_t)align_up(offset, max_size(align, GRANULE));
+	align = max_size(align, GRANULE);
+	next = atomic_load_relaxed(&r->next);
+	do {
+		offset = (uint32_t)align_up(next, align);
+		if (offset + bytes > REGION_BYTES)
+			return NULL;
+	} while (!atomic_cas_weak_release(&r->next, &next, offset + (uint32_t)bytes));
 	r->bytes[offset / GRANULE] = (uint32_t)bytes;
 	return (void *)((uintptr_t)r + offset);
 }

@@ -86,30 +86,24 @@ void *entry_zalloc(size_t bytes)
  * thread can tell. */
 static const char *free_block_place(const struct block_place *b, const void *p)
 {
-	unsigned state = atomic_load_relaxed(&b->slab->states[b->index]);
-	struct tcache *tc = thread_state.tcache;
-	if (state == BLOCK_FREE)
+	const _Atomic uint8_t *state = &b->slab->states[b->index];
+	if (atomic_load_relaxed(state) == BLOCK_FREE)
 		return "it is in its slab";
-	if (tcache_is_real(tc) && tcache_holds(tc, b->cls, state, p))
+	if (tcache_holds(thread_state.tcache, b->cls, p, state))
 		return "it is in this thread's cache";
 	return NULL;
 }
 
 static void free_block(const struct block_place *b, void *p)
 {
-	struct heap *h = thread_heap();
-	_Atomic uint8_t *state = &b->slab->states[b->index];
+	struct heap *h = thread_heap_for_free();
 	const char *place = free_block_place(b, p);
-	if (place != NULL) {
+	if (place != NULL)
 		report_double_free(p, place);
-		return;
-	}
-	if (h == NULL)
+	else if (h == NULL)
 		heap_put(NULL, b->cls, &p, 1);
-	else if (tcache_has_room(&h->tcache, b->cls))
-		atomic_store_relaxed(state, tcache_push(&h->tcache, b->cls, p));
 	else
-		tcache_put_slow(&h->tcache, b->cls, p, state);
+		tcache_put_slow(&h->tcache, b->cls, p, &b->slab->states[b->index]);
 }
 
 void entry_free_any(void *p)

@@ -89,21 +89,10 @@ HAK_INLINE bool entry_locate_block(const void *p, struct block_place *out)
 
 HAK_INLINE void entry_free(void *p)
 {
-	struct tcache *tc = thread_state.tcache;
 	struct block_place b;
-	_Atomic uint8_t *state;
-	unsigned old;
-	if (HAK_UNLIKELY(!entry_locate_block(p, &b)) || HAK_UNLIKELY(!tcache_has_room(tc, b.cls))) {
+	if (HAK_UNLIKELY(!entry_locate_block(p, &b)) ||
+	    HAK_UNLIKELY(!tcache_push(thread_state.tcache, b.cls, p, &b.slab->states[b.index])))
 		entry_free_slow(p);
-		return;
-	}
-	state = &b.slab->states[b.index];
-	old = atomic_load_relaxed(state);
-	if (HAK_UNLIKELY(old == BLOCK_FREE) || HAK_UNLIKELY(tcache_holds(tc, b.cls, old, p))) {
-		entry_free_slow(p);
-		return;
-	}
-	atomic_store_relaxed(state, tcache_push(tc, b.cls, p));
 }
 
 #endif

@@ -2,47 +2,80 @@
 
 #include <pthread.h>
 
+#include "arch/arch.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/purge.h"
 #include "common/superslab.h"
-#include "common/tcache.h"
 #include "common/thread.h"
 
-/* NULL: the thread has none. */
-static const struct heap *my_heap(void)
+/* Every lock, in the order of ranks, until visit() says false. */
+static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 {
-	const struct tcache *tc = thread_state.tcache;
-	return tcache_is_real(tc) ? tc->heap : NULL;
+	return visit(purge_lock(), arg) && heap_for_each_lock(visit, arg) &&
+	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
+	       visit(meta_lock(), arg) && visit(arch_lock(), arg);
 }
 
-/* Every lock, in the order of ranks. */
-static void for_each_lock(void (*visit)(struct lock *))
+/* glibc's fork takes its lock of open streams after the handlers, and code that
+ * holds it allocates: it has to be taken before ours. Absent elsewhere. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+
+static bool take(struct lock *l, void *refused)
 {
-	visit(purge_lock());
-	heap_for_each_lock(visit);
-	visit(superslab_lock());
-	visit(huge_lock());
-	visit(meta_lock());
+	if (lock_try_for_fork(l))
+		return true;
+	*(struct lock **)refused = l;
+	return false;
 }
 
+/* All or nothing: the holder of a lock may be a thread whose signal handler forks
+ * too and waits for the lock of streams. */
 static void fork_prepare(void)
 {
+	struct lock *refused;
 	lock_fork_begin();
-	for_each_lock(lock_acquire_for_fork);
+	for (;;) {
+		if (_IO_list_lock)
+			_IO_list_lock();
+		if (for_each_lock(take, &refused))
+			return;
+		lock_fork_drop();
+		if (_IO_list_unlock)
+			_IO_list_unlock();
+		lock_wait_for_fork(refused);
+	}
+}
+
+static void fork_parent(void)
+{
+	lock_fork_end();
+	if (_IO_list_unlock)
+		_IO_list_unlock();
+}
+
+static bool free_in_child(struct lock *l, void *arg)
+{
+	(void)arg;
+	lock_free_in_child(l);
+	return true;
 }
 
 static void fork_child(void)
 {
-	heap_after_fork(my_heap());
+	heap_after_fork(thread_state.heap);
 	purge_after_fork();
-	for_each_lock(lock_free_in_child);
+	for_each_lock(free_in_child, NULL);
 	lock_fork_end();
+	if (_IO_list_resetlock)
+		_IO_list_resetlock();
 }
 
 void fork_install(void)
 {
-	pthread_atfork(fork_prepare, lock_fork_end, fork_child);
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
 }

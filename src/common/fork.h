@@ -5,7 +5,8 @@
 #ifndef HAK_COMMON_FORK_H
 #define HAK_COMMON_FORK_H
 
-/* Once, when the C library is up. */
+/* Once, before the program can install handlers of its own that should run inside
+ * ours. */
 void fork_install(void);
 
 #endif

@@ -9,7 +9,7 @@
 
 enum {
 	/* The maintenance thread lets a heap's thread in after so many slabs. */
-	RELEASE_SLABS_PER_LOCK = 4,
+	RELEASE_SLABS_PER_LOCK = 8,
 };
 
 static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
@@ -161,7 +161,7 @@ static bool release_dequeue_locked(struct heap *h, struct slab *s)
 static void slab_move_locked(struct slab *s, struct heap *from, struct heap *to)
 {
 	slab_unlink_locked(from, s);
-	atomic_store_relaxed(&s->owner, to);
+	atomic_store_release(&s->owner, to); /* pairs with owner_of() */
 	slab_link_locked(to, s);
 	if (release_dequeue_locked(from, s))
 		release_enqueue_locked(to, s);
@@ -234,7 +234,7 @@ static unsigned put_own(struct heap *h, void **blocks, unsigned n, void **foreig
 
 static struct heap *owner_of(const void *block)
 {
-	return atomic_load_relaxed(&slab_of_block(block)->owner);
+	return atomic_load_dependent(&slab_of_block(block)->owner);
 }
 
 /* Move the blocks of `owner`, at most BATCH_BLOCKS, from blocks[0..*n) into b. */
@@ -355,7 +355,6 @@ static unsigned take_locked(struct heap *h, unsigned cls, void **slots, unsigned
 {
 	struct list_node *partial = &h->classes[cls].partial;
 	unsigned got = 0;
-	h->visits++;
 	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
@@ -385,8 +384,8 @@ unsigned heap_take(struct heap *h, unsigned cls, void **slots, unsigned first, u
 
 void *heap_orphans_take_one(unsigned cls)
 {
-	void *slots[2];
-	return heap_take(&orphans, cls, slots, 1, 1) == 1 ? slots[1] : NULL;
+	void *block;
+	return heap_take(&orphans, cls, &block, 0, 1) == 1 ? block : NULL;
 }
 
 void heap_release(struct heap *h)
@@ -416,13 +415,15 @@ void heap_release(struct heap *h)
 
 /* ---- maintenance */
 
-/* Release pages of at most RELEASE_SLABS_PER_LOCK slabs. False: none is due. */
+/* Look at up to RELEASE_SLABS_PER_LOCK slabs and release pages of those that are
+ * due. False: that was the last one to look at. */
 static bool release_some(struct heap *h, uint32_t delay_ms, unsigned min_pages, size_t *bytes,
 			 size_t *visits_left)
 {
-	unsigned released = 0;
+	bool any;
 	heap_lock(h);
-	while (released < RELEASE_SLABS_PER_LOCK && *visits_left > 0 && h->release_count > 0) {
+	for (unsigned i = 0; i < RELEASE_SLABS_PER_LOCK && *visits_left > 0 && h->release_count > 0;
+	     i++) {
 		struct slab *s = LIST_ENTRY(h->release_queue.next, struct slab, release_link);
 		--*visits_left;
 		release_dequeue_locked(h, s);
@@ -431,18 +432,21 @@ static bool release_some(struct heap *h, uint32_t delay_ms, unsigned min_pages, 
 			continue;
 		}
 		*bytes += slab_release_pages(s, min_pages);
-		released++;
 	}
+	any = *visits_left > 0 && h->release_count > 0;
 	lock_release(&h->lock);
-	return released > 0;
+	return any;
 }
 
-static void drain_if_idle(struct heap *h)
+/* What lay in an inbox at the last pass and still does, its owner does not come for. */
+static void drain_stale_inboxes_locked(struct heap *h)
 {
-	bool idle = h->visits == h->visits_seen;
-	h->visits_seen = h->visits;
-	if (idle)
-		inbox_drain_all_locked(h);
+	FOR_EACH_CLASS(cls) {
+		struct inbox *in = &h->inboxes[cls];
+		if (in->stale && inbox_backlog(in) > 0)
+			inbox_drain_locked(h, cls);
+		in->stale = inbox_backlog(in) > 0;
+	}
 }
 
 static bool has_work(const struct heap *h)
@@ -463,7 +467,7 @@ size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more)
 	FOR_EACH_HEAP(h) {
 		size_t visits_left;
 		heap_lock(h);
-		drain_if_idle(h);
+		drain_stale_inboxes_locked(h);
 		visits_left = h->release_count;
 		lock_release(&h->lock);
 		while (release_some(h, delay_ms, min_pages, &bytes, &visits_left))
@@ -519,13 +523,13 @@ static void check_list(const struct heap *h, const struct list_node *head, bool 
 	}
 }
 
-static void check_cache(struct tcache *tc, unsigned cls)
+static void check_cache(const struct tcache *tc, unsigned cls)
 {
 	unsigned count = tcache_count(tc, cls);
-	HAK_VERIFY(tc->slots[cls][0] == NULL);
+	HAK_VERIFY(tc->bins[cls].null == NULL);
 	HAK_VERIFY(count <= TCACHE_SLOTS);
-	for (unsigned slot = 1; slot <= count; slot++) {
-		const void *block = tc->slots[cls][slot];
+	for (unsigned slot = 0; slot < count; slot++) {
+		const void *block = tc->bins[cls].slots[slot];
 		const struct slab *s = slab_of_block(block);
 		uint32_t index = slab_block_index(s, block);
 		HAK_VERIFY(s->cls == cls);
@@ -551,14 +555,16 @@ void heap_check_all(void)
 
 /* ---- fork */
 
-void heap_for_each_lock(void (*visit)(struct lock *))
+bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 {
 	/* The list's lock first: then the list stands still. Were it skipped, its
 	 * holder waits, and it stands still too. */
-	visit(&heaps_lock);
+	if (!visit(&heaps_lock, arg))
+		return false;
 	LIST_FOR_EACH(n, &all_heaps)
-		visit(&LIST_ENTRY(n, struct heap, all_link)->lock);
-	visit(&orphans.lock);
+		if (!visit(&LIST_ENTRY(n, struct heap, all_link)->lock, arg))
+			return false;
+	return visit(&orphans.lock, arg);
 }
 
 void heap_after_fork(const struct heap *mine)

@@ -28,7 +28,6 @@ struct heap {
 	struct heap_class classes[HAK_CLASS_COUNT + 1];
 	struct list_node release_queue; /* slabs whose pages may be free, about oldest first */
 	size_t release_count;           /* its length */
-	uint32_t visits, visits_seen;   /* refills; of these, at the last maintenance */
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
@@ -49,7 +48,7 @@ struct heap *heap_orphans(void);
  * memory. Locks the heap. */
 unsigned heap_take(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want);
 
-/* Return n <= TCACHE_STRIDE blocks of one class to their slabs, whosever they
+/* Return n <= TCACHE_BIN_SLOTS blocks of one class to their slabs, whosever they
  * are. h may be NULL: all are then treated as remote. Locks heaps. */
 void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
 
@@ -76,8 +75,9 @@ struct heap_counters heap_counters(void);
  * in the allocator. */
 void heap_check_all(void);
 
-/* For fork: the locks of all heaps and of their list, in the order of ranks. */
-void heap_for_each_lock(void (*visit)(struct lock *));
+/* For fork: the locks of all heaps and of their list, in the order of ranks, until
+ * visit() says false. */
+bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg);
 /* In the child: the heaps of all other threads have lost their thread. */
 void heap_after_fork(const struct heap *mine);
 

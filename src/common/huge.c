@@ -198,9 +198,13 @@ static bool grow_by_moving(struct huge *h, size_t bytes)
 		os_unmap(target, bytes);
 		return false;
 	}
-	if (!os_move((void *)h->base, h->mapped_bytes, target, bytes))
-		return false;
+	/* Before the move: as soon as the old place is unmapped, another thread may get
+	 * it and enter a block of its own there. */
 	registry_clear(old_base, 1);
+	if (!os_move((void *)h->base, h->mapped_bytes, target, bytes)) {
+		registry_set(old_base, 1, UNIT_HUGE, h);
+		return false;
+	}
 	set_mapping(h, (uintptr_t)target, bytes);
 	registry_set(h->base, 1, UNIT_HUGE, h);
 	return true;

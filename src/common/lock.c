@@ -9,7 +9,7 @@
 #include "arch/inline.h"
 #include "common/thread.h"
 
-enum { SPINS_BEFORE_SLEEP = 64, FORK_POLL_MS = 1 };
+enum { SPINS_BEFORE_SLEEP = 64, SPINS_FOR_FORK = 1000, FORK_POLL_MS = 1 };
 
 enum { FREE = 0, WAITED_FOR = 1 };
 
@@ -34,6 +34,12 @@ static uint32_t held_by_me(void)
 	return thread_number() << 1;
 }
 
+void futex_sleep_ms(uint32_t ms)
+{
+	static _Atomic uint32_t never;
+	futex_wait(&never, 0, ms);
+}
+
 bool lock_is_mine(const struct lock *l)
 {
 	/* Relaxed: only this thread ever stores its own number here. */
@@ -54,27 +60,34 @@ static void note_blocked(struct lock *on)
 }
 
 /* One turn of waiting for a lock that is held: mark it waited for, and sleep. */
-static void sleep_on(struct lock *l, uint32_t timeout_ms)
+static void sleep_on(struct lock *l)
 {
 	uint32_t seen = atomic_load_relaxed(&l->state);
 	if (seen == FREE)
 		return;
 	if (seen & WAITED_FOR || atomic_cas_acquire(&l->state, &seen, seen | WAITED_FOR))
-		futex_wait(&l->state, seen | WAITED_FOR, timeout_ms);
+		futex_wait(&l->state, seen | WAITED_FOR, 0);
 }
 
-static HAK_NOINLINE void lock_wait(struct lock *l)
+/* False: the lock is this thread's already, for a fork, and counts as nested. */
+static HAK_NOINLINE bool lock_wait(struct lock *l)
 {
+	if (HAK_UNLIKELY(lock_is_mine(l))) {
+		HAK_VERIFY(l->fork_level != 0);
+		l->nested++;
+		return false;
+	}
 	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
 		hak_cpu_relax();
 		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
-			return;
+			return true;
 	}
 	note_blocked(l);
 	/* Others may wait behind us, so take it as waited for. */
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
-		sleep_on(l, 0);
+		sleep_on(l);
 	note_blocked(NULL);
+	return true;
 }
 
 static void lock_drop(struct lock *l)
@@ -100,14 +113,16 @@ bool lock_try(struct lock *l)
 
 void lock_acquire(struct lock *l)
 {
-	HAK_ASSERT(!lock_is_mine(l));
-	if (HAK_UNLIKELY(!lock_take_free(l, held_by_me())))
-		lock_wait(l);
-	note_taken(l);
+	if (HAK_LIKELY(lock_take_free(l, held_by_me())) || lock_wait(l))
+		note_taken(l);
 }
 
 void lock_release(struct lock *l)
 {
+	if (HAK_UNLIKELY(l->nested > 0)) {
+		l->nested--;
+		return;
+	}
 	HAK_ASSERT(lock_is_mine(l) && thread_state.held == l);
 	thread_state.held = l->outer;
 	lock_drop(l);
@@ -130,23 +145,37 @@ void lock_fork_begin(void)
 	thread_state.fork_level++;
 }
 
-void lock_acquire_for_fork(struct lock *l)
+bool lock_try_for_fork(struct lock *l)
 {
 	if (lock_is_mine(l))
-		return;
-	while (!lock_take_free(l, held_by_me() | WAITED_FOR)) {
+		return true;
+	for (int i = 0; !lock_take_free(l, held_by_me()); i++) {
 		if (waits_for_me(l))
-			return;
-		note_blocked(l);
-		sleep_on(l, FORK_POLL_MS); /* its holder may get blocked on ours only later */
+			return true;
+		if (i == SPINS_FOR_FORK)
+			return false;
+		hak_cpu_relax();
 	}
-	note_blocked(NULL);
 	l->fork_level = thread_state.fork_level;
 	l->outer = thread_state.held;
 	thread_state.held = l;
+	return true;
 }
 
-void lock_fork_end(void)
+void lock_wait_for_fork(struct lock *l)
+{
+	/* The code that a signal handler interrupted may have been waiting itself. */
+	struct lock *held = thread_state.held;
+	struct lock *before = held == NULL ? NULL : atomic_load_relaxed(&held->blocked_on);
+	note_blocked(l);
+	/* By polling: its holder may get blocked on a lock of ours only later, and a wake
+	 * that came here would be lost for those who want the lock. */
+	while (atomic_load_relaxed(&l->state) != FREE && !waits_for_me(l))
+		futex_sleep_ms(FORK_POLL_MS);
+	note_blocked(before);
+}
+
+void lock_fork_drop(void)
 {
 	struct lock *l;
 	while ((l = thread_state.held) != NULL && l->fork_level == thread_state.fork_level) {
@@ -154,6 +183,11 @@ void lock_fork_end(void)
 		l->fork_level = 0;
 		lock_drop(l);
 	}
+}
+
+void lock_fork_end(void)
+{
+	lock_fork_drop();
 	thread_state.fork_level--;
 }
 

@@ -10,7 +10,9 @@
  * locks of lower ranks, which fork wants. Waiting for those would be for ever; but
  * their data is consistent, their holders cannot move while the handler runs,
  * and do not exist in the child: fork goes on without these locks, and the child
- * makes them free (lock_acquire_for_fork).
+ * makes them free. One case has no good end: two threads, both interrupted in the
+ * middle of a change, both forking in their handlers. One goes first, and its child
+ * may find the other's change half made; the alternative were to hang both.
  *
  * Algorithm: Drepper, "Futexes Are Tricky" (2011), mutex 2, with the holder in the
  * word as in the kernel's PI futexes.
@@ -29,7 +31,6 @@ enum lock_rank {
 	LOCK_RANK_ORPHANS, /* the heap of slabs whose thread is gone */
 	LOCK_RANK_POOL,    /* superslabs and spans */
 	LOCK_RANK_HUGE,
-	LOCK_RANK_BATCHES,
 	LOCK_RANK_META,
 	LOCK_RANK_ARCH,
 };
@@ -40,6 +41,7 @@ struct lock {
 	_Atomic uint32_t state;
 	uint8_t rank;        /* constant */
 	uint8_t fork_level;  /* holder only: thread_state.fork_level if taken for that fork, or 0 */
+	uint16_t nested;     /* holder only: times acquired by fork handlers of the program */
 	struct lock *outer;  /* holder only: the lock that it took before */
 	_Atomic(struct lock *) blocked_on; /* the lock that the holder waits for now */
 };
@@ -53,15 +55,22 @@ void lock_release(struct lock *l);
 /* Does the calling thread hold l? */
 bool lock_is_mine(const struct lock *l);
 
-/* For fork, which takes every lock in the order of ranks. Left alone: a lock that
- * the calling thread holds already, as the code that its signal handler interrupted
- * goes on in parent and child; and one whose holder waits, directly or through
- * others, for one of the calling thread's. Forks may nest, by signals. */
+/* For fork, which takes every lock. Forks may nest, by signals. While the thread
+ * holds locks for a fork, it may acquire them as if they were free: fork handlers
+ * of the program, some of which run in between, may allocate. */
 void lock_fork_begin(void);
-void lock_acquire_for_fork(struct lock *l);
-/* In parent and child: drop what was taken. */
+/* Take l if it is free or soon will be. Left alone, and true: a lock that the
+ * calling thread holds already, as the code that its signal handler interrupted
+ * goes on in parent and child; and one whose holder waits, directly or through
+ * others, for one of the calling thread's. False: it has to be waited for. */
+bool lock_try_for_fork(struct lock *l);
+/* Wait until lock_try_for_fork() is worth another try; nothing taken for the fork
+ * is held. */
+void lock_wait_for_fork(struct lock *l);
+/* Drop what was taken for the fork, in parent and child. */
+void lock_fork_drop(void);
 void lock_fork_end(void);
-/* In the child, before lock_fork_end(), for every lock: free it if its holder is a
+/* In the child, before lock_fork_drop(), for every lock: free it if its holder is a
  * thread that does not exist here. */
 void lock_free_in_child(struct lock *l);
 
@@ -69,5 +78,8 @@ void lock_free_in_child(struct lock *l);
  * passed (0: no limit). May return early. errno is kept. */
 void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms);
 void futex_wake(_Atomic uint32_t *word, int waiters);
+
+/* Sleep about that long, ms > 0. errno is kept. */
+void futex_sleep_ms(uint32_t ms);
 
 #endif

@@ -62,8 +62,8 @@ void os_init(void)
 static void *map_pages(size_t bytes, int prot)
 {
 	void *p = os_fault_due(OS_MMAP) ? MAP_FAILED
-					: mmap(NULL, bytes, prot,
-					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+					: mmap(NULL, bytes, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+					       0);
 	if (p == MAP_FAILED)
 		return NULL;
 	atomic_add_relaxed(&mapped_bytes, bytes);
@@ -162,7 +162,7 @@ static void abandon_target(void *target, size_t bytes, bool may_be_unmapped)
 {
 	if (may_be_unmapped) {
 		void *p = mmap(target, bytes, PROT_NONE,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 		if (p != target) { /* busy, by whom is not known: it stays */
 			if (p != MAP_FAILED)
 				munmap(p, bytes);

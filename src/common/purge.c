@@ -1,10 +1,8 @@
 #include "common/purge.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 
+#include "common/background.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/knobs.h"
@@ -13,15 +11,15 @@
 #include "common/os.h"
 #include "common/remote.h"
 #include "common/superslab.h"
+#include "common/thread.h"
 
 enum {
 	/* A process with less to give back than this never gets the thread. */
-	START_BYTES = 2 << 20,
+	START_BYTES = 4 << 20,
 	PASS_BUDGET_NS = 5000000,  /* at most, per pass */
 	PAUSE_BUSY_MS = 10,        /* between passes while more is due */
 	PAUSE_WAITING_MS = 100,    /* while something will be due */
 	RETRY_START_MS = 10000,    /* after the system refused a thread */
-	STACK_BYTES = 128 * 1024,
 };
 
 enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNNING };
@@ -29,7 +27,8 @@ enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNNING };
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_MAINTENANCE);
 static _Atomic int thread_status;
 static _Atomic uint32_t asleep;       /* futex: 1 while the thread waits for work */
-static _Atomic uint32_t last_pass_ms; /* by a slow path, or a refused start */
+static _Atomic uint32_t next_pass_ms; /* by a slow path, without the thread */
+static _Atomic uint32_t start_not_before_ms;
 static _Atomic bool thread_allowed;
 
 struct lock *purge_lock(void)
@@ -39,6 +38,8 @@ struct lock *purge_lock(void)
 
 void purge_allow_thread(void)
 {
+	atomic_store_relaxed(&start_not_before_ms, os_now_ms());
+	atomic_store_relaxed(&next_pass_ms, os_now_ms());
 	atomic_store_relaxed(&thread_allowed, true);
 }
 
@@ -68,12 +69,6 @@ static enum pass_rest maintenance_pass(void)
 	return more_slabs || more_units || huge_cached_bytes() > 0 ? REST_LATER : REST_NONE;
 }
 
-static void sleep_ms(uint32_t ms)
-{
-	static _Atomic uint32_t never;
-	futex_wait(&never, 0, ms);
-}
-
 /* Wait until purge_kick() sees work. */
 static void wait_for_work(void)
 {
@@ -83,53 +78,32 @@ static void wait_for_work(void)
 		futex_wait(&asleep, 1, 0);
 }
 
-static void *maintenance_main(void *arg)
+static void maintenance_main(void)
 {
-	(void)arg;
 	for (;;) {
 		switch (maintenance_pass()) {
 		case REST_NOW:
-			sleep_ms(PAUSE_BUSY_MS);
+			futex_sleep_ms(PAUSE_BUSY_MS);
 			break;
 		case REST_LATER:
-			sleep_ms(PAUSE_WAITING_MS);
+			futex_sleep_ms(PAUSE_WAITING_MS);
 			break;
 		case REST_NONE:
 			wait_for_work();
 			break;
 		}
 	}
-	return NULL;
 }
 
-static int create_thread(void)
+static bool has_come(uint32_t time_ms)
 {
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all, old;
-	int err;
-	if (os_fault_due(OS_THREAD))
-		return EAGAIN;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	/* Fails if the program has much static TLS: the default stack then. */
-	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&thread, &attr, maintenance_main, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return err;
+	return (int32_t)(os_now_ms() - time_ms) >= 0;
 }
 
 static bool may_start_thread(void)
 {
-	return options.background && atomic_load_relaxed(&thread_allowed);
-}
-
-static bool due_since(uint32_t period_ms)
-{
-	return os_now_ms() - atomic_load_relaxed(&last_pass_ms) >= period_ms;
+	return options.background && atomic_load_relaxed(&thread_allowed) &&
+	       has_come(atomic_load_relaxed(&start_not_before_ms));
 }
 
 static void start_thread(void)
@@ -137,21 +111,25 @@ static void start_thread(void)
 	int none = THREAD_NONE;
 	if (!atomic_cas_acq_rel(&thread_status, &none, THREAD_STARTING))
 		return;
-	if (create_thread() == 0) {
+	if (background_start(maintenance_main) == 0) {
 		atomic_store_relaxed(&thread_status, THREAD_RUNNING);
 		return;
 	}
-	atomic_store_relaxed(&last_pass_ms, os_now_ms());
+	atomic_store_relaxed(&start_not_before_ms, os_now_ms() + RETRY_START_MS);
 	atomic_store_relaxed(&thread_status, THREAD_NONE);
 }
 
 /* No thread: the program's own thread does a pass, one at a time. */
 static void pass_by_caller(void)
 {
-	if (!due_since(PAUSE_WAITING_MS) || lock_is_mine(&lock))
+	struct slow_scope scope;
+	if (!has_come(atomic_load_relaxed(&next_pass_ms)))
 		return;
-	atomic_store_relaxed(&last_pass_ms, os_now_ms());
-	maintenance_pass();
+	if (slow_enter(&scope)) {
+		atomic_store_relaxed(&next_pass_ms, os_now_ms() + PAUSE_WAITING_MS);
+		maintenance_pass();
+	}
+	slow_leave(&scope);
 }
 
 void purge_kick(void)
@@ -167,8 +145,7 @@ void purge_kick(void)
 	case THREAD_NONE:
 		if (pending_bytes() < START_BYTES)
 			break;
-		if (may_start_thread() &&
-		    (atomic_load_relaxed(&last_pass_ms) == 0 || due_since(RETRY_START_MS)))
+		if (may_start_thread())
 			start_thread();
 		else
 			pass_by_caller();

@@ -4,7 +4,7 @@
  * forked child when that needs it. Without it (HAKMEM_BACKGROUND=0, or the system
  * refuses a thread) slow paths of free do a pass now and then.
  *
- * The thread blocks all signals, has a small stack and touches no block. */
+ * The thread is one that the C library does not know of; see background.h. */
 #ifndef HAK_COMMON_PURGE_H
 #define HAK_COMMON_PURGE_H
 
@@ -16,7 +16,7 @@ struct lock;
 void purge_allow_thread(void);
 
 /* After a slow path of free, outside of slow_enter .. slow_leave: see whether the
- * thread should be started or woken. May allocate. errno is kept. */
+ * thread should be started or woken. errno is kept. */
 void purge_kick(void);
 
 /* Give back everything now: free pages of slabs, free units, cached mappings.

@@ -55,7 +55,7 @@ void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record)
 		uint32_t unit = registry_unit_of(addr);
 		/* Record first: who sees the kind, by whatever luck, finds a record. */
 		atomic_store_relaxed(&leaf->records[unit], record);
-		atomic_store_release(&leaf->entries[unit], (unit_entry)(kind | i << UNIT_KIND_BITS));
+		atomic_store_release(&leaf->entries[unit], (uint16_t)(kind | i << UNIT_KIND_BITS));
 	}
 }
 

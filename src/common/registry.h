@@ -26,8 +26,9 @@ enum unit_kind {
 	UNIT_EMERGENCY = 122,
 };
 
-/* Bits 0-6 the kind, bits 7-11 the unit's index in its slab or span. */
-typedef uint16_t unit_entry;
+/* Bits 0-6 the kind, bits 7-11 the unit's index in its slab or span. Kept in 16
+ * bits. */
+typedef uint32_t unit_entry;
 
 enum {
 	UNIT_KIND_BITS = 7,
@@ -37,7 +38,7 @@ enum {
 };
 
 struct registry_leaf {
-	_Atomic unit_entry entries[REGISTRY_LEAF_UNITS];
+	_Atomic uint16_t entries[REGISTRY_LEAF_UNITS];
 	_Atomic(void *) records[REGISTRY_LEAF_UNITS];
 };
 
@@ -73,7 +74,9 @@ HAK_INLINE uint32_t registry_unit_of(uintptr_t addr)
 
 HAK_INLINE unit_entry registry_entry(const struct registry_leaf *leaf, uintptr_t addr)
 {
-	return atomic_load_relaxed(&leaf->entries[registry_unit_of(addr)]);
+	uint32_t e = atomic_load_relaxed(&leaf->entries[registry_unit_of(addr)]);
+	HAK_OPAQUE(e);
+	return e;
 }
 
 HAK_INLINE void *registry_record(const struct registry_leaf *leaf, uintptr_t addr)

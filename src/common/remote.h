@@ -25,6 +25,7 @@ HAK_STATIC_ASSERT(sizeof(struct batch) == 512, "a batch fills whole cache lines"
 struct inbox {
 	_Atomic(struct batch *) head;
 	_Atomic uint32_t backlog; /* blocks, about: added before the push, taken off after the take */
+	bool stale;               /* maintenance only: there was a backlog at its last pass */
 };
 
 /* NULL: no memory. Thread-safe. */

@@ -54,7 +54,7 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 		return NULL;
 	}
 	list_init(&s->link);
-	atomic_store_relaxed(&s->owner, owner);
+	atomic_store_release(&s->owner, owner); /* pairs with owner_of() in heap.c */
 	s->superslab = span.superslab;
 	s->base = span.base;
 	s->cls = (uint8_t)cls;

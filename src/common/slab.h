@@ -25,7 +25,7 @@
 struct heap;
 struct superslab;
 
-enum { BLOCK_FREE = 0xff };
+enum { BLOCK_FREE = 0xff }; /* no cache has so many slots */
 
 enum { SLAB_PAGE_WORDS = HAK_SLAB_MAX_UNITS * HAK_UNIT_BYTES / 4096 / 64 };
 

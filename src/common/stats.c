@@ -124,8 +124,7 @@ static void check_units(void)
 {
 	struct superslab_counters pool = superslab_counters();
 	size_t used = heap_counters().slab_bytes + large_bytes();
-	HAK_VERIFY(pool.superslabs * HAK_SUPERSLAB_BYTES ==
-		   pool.free_units * HAK_UNIT_BYTES + used);
+	HAK_VERIFY((pool.units - pool.free_units) * HAK_UNIT_BYTES == used);
 }
 
 bool hak_check_all(void)

@@ -130,26 +130,54 @@ static bool wants_huge_pages_locked(void)
 	}
 }
 
-static struct superslab *superslab_create_locked(void)
+/* Enter a superslab of which the units of present_mask are mapped. NULL: no memory
+ * for its records. */
+static struct superslab *superslab_enter_locked(uintptr_t base, uint32_t present_mask)
 {
 	struct superslab *s;
-	if (pool.reserve_next == pool.reserve_end && !reserve_locked())
-		return NULL;
-	if (!registry_reserve(pool.reserve_next, HAK_SUPERSLAB_BYTES))
+	if (!registry_reserve(base, HAK_SUPERSLAB_BYTES))
 		return NULL;
 	s = meta_pool_alloc(&pool.records, sizeof(*s));
 	if (s == NULL)
 		return NULL;
-	*s = (struct superslab){ .base = pool.reserve_next };
-	pool.reserve_next += HAK_SUPERSLAB_BYTES;
-	if (wants_huge_pages_locked())
-		os_prefer_huge_pages((void *)s->base, HAK_SUPERSLAB_BYTES);
+	*s = (struct superslab){ .base = base, .present_mask = present_mask };
 	list_init(&s->free_link);
 	list_init(&s->dirty_link);
 	list_init(&s->age_link);
 	list_push_back(&pool.all, &s->all_link);
 	pool.count++;
-	set_masks_locked(s, ALL_UNITS, 0);
+	set_masks_locked(s, present_mask, 0);
+	return s;
+}
+
+static struct superslab *superslab_create_locked(void)
+{
+	struct superslab *s;
+	if (pool.reserve_next == pool.reserve_end && !reserve_locked())
+		return NULL;
+	s = superslab_enter_locked(pool.reserve_next, ALL_UNITS);
+	if (s == NULL)
+		return NULL;
+	pool.reserve_next += HAK_SUPERSLAB_BYTES;
+	if (wants_huge_pages_locked())
+		os_prefer_huge_pages((void *)s->base, HAK_SUPERSLAB_BYTES);
+	return s;
+}
+
+/* There is no room for a whole superslab: a part of one, of `units` units. */
+static struct superslab *superslab_create_part_locked(unsigned units)
+{
+	size_t bytes = (size_t)units * HAK_UNIT_BYTES;
+	/* Aligned so that it does not cross a superslab's border. */
+	size_t align = (size_t)HAK_UNIT_BYTES << (units > 1 ? bit_highest(units - 1) + 1 : 0);
+	uintptr_t p = (uintptr_t)os_map(bytes, align);
+	uintptr_t base = align_down(p, HAK_SUPERSLAB_BYTES);
+	struct superslab *s;
+	if (p == 0)
+		return NULL;
+	s = superslab_enter_locked(base, mask32((unsigned)((p - base) / HAK_UNIT_BYTES), units));
+	if (s == NULL)
+		os_unmap((void *)p, bytes);
 	return s;
 }
 
@@ -188,6 +216,14 @@ static struct superslab *find_locked(const struct buckets *b, unsigned units, un
 	return NULL;
 }
 
+/* Make room for such a span. */
+static bool grow_locked(unsigned units, unsigned align_units)
+{
+	if (superslab_create_locked() != NULL)
+		return true;
+	return align_units == 1 && superslab_create_part_locked(units) != NULL;
+}
+
 bool span_alloc(struct span *out, unsigned units, unsigned align_units)
 {
 	struct superslab *s;
@@ -201,10 +237,8 @@ bool span_alloc(struct span *out, unsigned units, unsigned align_units)
 	s = find_locked(&pool.by_dirty, units, align_units, true, &first);
 	if (s == NULL)
 		s = find_locked(&pool.by_free, units, align_units, false, &first);
-	if (s == NULL) {
-		first = 0;
-		s = superslab_create_locked();
-	}
+	if (s == NULL && grow_locked(units, align_units))
+		s = find_locked(&pool.by_free, units, align_units, false, &first);
 	if (s == NULL) {
 		lock_release(&lock);
 		return false;
@@ -313,13 +347,15 @@ size_t superslab_unmap_free(void)
 	pool_init_locked();
 	LIST_FOR_EACH_SAFE(n, &pool.all) {
 		struct superslab *s = LIST_ENTRY(n, struct superslab, all_link);
-		if (s->free_mask != ALL_UNITS || !os_unmap((void *)s->base, HAK_SUPERSLAB_BYTES))
+		size_t mapped = (size_t)bit_count(s->present_mask) * HAK_UNIT_BYTES;
+		uintptr_t start = s->base + (uintptr_t)bit_lowest(s->present_mask) * HAK_UNIT_BYTES;
+		if (s->free_mask != s->present_mask || !os_unmap((void *)start, mapped))
 			continue;
 		set_masks_locked(s, 0, 0);
 		list_remove(&s->all_link);
 		pool.count--;
 		meta_pool_free(&pool.records, s);
-		bytes += HAK_SUPERSLAB_BYTES;
+		bytes += mapped;
 	}
 	if (pool.reserve_end != pool.reserve_next &&
 	    os_unmap((void *)pool.reserve_next, pool.reserve_end - pool.reserve_next)) {
@@ -340,6 +376,7 @@ struct superslab_counters superslab_counters(void)
 	c.superslabs = pool.count;
 	LIST_FOR_EACH(n, &pool.all) {
 		const struct superslab *s = LIST_ENTRY(n, struct superslab, all_link);
+		c.units += bit_count(s->present_mask);
 		c.free_units += bit_count(s->free_mask);
 		c.dirty_units += bit_count(s->dirty_mask);
 	}
@@ -350,6 +387,7 @@ struct superslab_counters superslab_counters(void)
 static void check_one(const struct superslab *s)
 {
 	HAK_VERIFY(s->base % HAK_SUPERSLAB_BYTES == 0);
+	HAK_VERIFY((s->free_mask & ~s->present_mask) == 0);
 	HAK_VERIFY((s->dirty_mask & ~s->free_mask) == 0);
 	HAK_VERIFY((s->dirty_mask == 0) == list_is_empty(&s->age_link));
 	HAK_VERIFY((s->free_mask == 0) == list_is_empty(&s->free_link));

@@ -26,6 +26,7 @@ struct superslab {
 	struct list_node age_link;   /* superslabs with dirty units, oldest first */
 	struct list_node all_link;
 	uintptr_t base;
+	uint32_t present_mask; /* units that are mapped: all, but for those of scarce times */
 	uint32_t free_mask;
 	uint32_t dirty_mask;
 	uint32_t freed_at_ms; /* when a unit last became dirty */
@@ -61,6 +62,7 @@ size_t superslab_unmap_free(void);
 
 struct superslab_counters {
 	size_t superslabs;
+	size_t units; /* mapped */
 	size_t free_units;
 	size_t dirty_units;
 };

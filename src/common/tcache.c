@@ -6,12 +6,7 @@
 #include "common/knobs.h"
 #include "common/options.h"
 
-/* The slot that every pop of a constant cache reads, and that no push reaches. */
-static void *null_slot[2];
-
-#define EMPTY_BINS { [0 ... HAK_CLASS_COUNT] = { .top = &null_slot[1], .limit = &null_slot[1] } }
-struct tcache_bin tcache_unborn_bins[HAK_CLASS_COUNT + 1] = EMPTY_BINS;
-struct tcache_bin tcache_dead_bins[HAK_CLASS_COUNT + 1] = EMPTY_BINS;
+struct tcache tcache_unborn, tcache_dead;
 
 /* Blocks that the bin may hold, from the knobs. */
 static unsigned capacity_for(unsigned cls)
@@ -33,12 +28,13 @@ static unsigned bundle_for(unsigned capacity)
 	return bundle > 0 ? bundle : 1;
 }
 
+/* Return the n blocks that were cached last. */
 static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	void *blocks[TCACHE_SLOTS];
-	void **top = atomic_load_relaxed(&tc->bins[cls].top) - n;
-	memcpy(blocks, top, n * sizeof(*top));
-	atomic_store_relaxed(&tc->bins[cls].top, top);
+	uint32_t rest = tcache_count(tc, cls) - n;
+	memcpy(blocks, &tc->bins[cls].slots[rest], n * sizeof(*blocks));
+	atomic_store_relaxed(&tc->bins[cls].count, rest);
 	heap_put(tc->heap, cls, blocks, n);
 }
 
@@ -48,7 +44,7 @@ static void follow_knobs(struct tcache *tc)
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		unsigned capacity = options.rare_paths ? 0 : capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
-		tc->bins[cls].limit = &tc->slots[cls][1 + capacity];
+		tc->bins[cls].limit = capacity;
 		tc->bundle[cls] = (uint8_t)(options.rare_paths ? 1 : bundle_for(capacity));
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
@@ -58,10 +54,6 @@ static void follow_knobs(struct tcache *tc)
 void tcache_init(struct tcache *tc, struct heap *heap)
 {
 	tc->heap = heap;
-	for (unsigned cls = 0; cls <= HAK_CLASS_COUNT; cls++) {
-		atomic_store_relaxed(&tc->bins[cls].top, &tc->slots[cls][1]);
-		tc->bins[cls].limit = &tc->slots[cls][1];
-	}
 	follow_knobs(tc);
 }
 
@@ -74,29 +66,26 @@ void tcache_refresh(struct tcache *tc)
 void *tcache_refill(struct tcache *tc, unsigned cls)
 {
 	struct tcache_bin *bin = &tc->bins[cls];
-	unsigned n;
 	tcache_refresh(tc);
 	HAK_ASSERT(tcache_count(tc, cls) == 0);
-	n = heap_take(tc->heap, cls, tc->slots[cls], 1, tc->bundle[cls]);
-	if (n == 0)
-		return NULL;
-	atomic_store_relaxed(&bin->top, &tc->slots[cls][1 + n]);
+	atomic_store_relaxed(&bin->count, heap_take(tc->heap, cls, bin->slots, 0, tc->bundle[cls]));
 	return tcache_pop(tc, cls);
 }
 
 void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
 {
+	unsigned count, n;
 	tcache_refresh(tc);
-	if (!tcache_has_room(tc, cls)) {
-		unsigned count = tcache_count(tc, cls);
-		unsigned n = count < tc->bundle[cls] ? count : tc->bundle[cls];
-		if (n == 0) { /* a bin without capacity */
-			heap_put(tc->heap, cls, &block, 1);
-			return;
-		}
-		bin_flush(tc, cls, n);
+	if (tcache_push(tc, cls, block, state))
+		return;
+	count = tcache_count(tc, cls);
+	n = count < tc->bundle[cls] ? count : tc->bundle[cls];
+	if (n == 0) { /* a bin without capacity */
+		heap_put(tc->heap, cls, &block, 1);
+		return;
 	}
-	atomic_store_relaxed(state, tcache_push(tc, cls, block));
+	bin_flush(tc, cls, n);
+	(void)tcache_push(tc, cls, block, state);
 }
 
 void tcache_flush_all(struct tcache *tc)

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "arch/arch.h"
+#include "common/diag.h"
 #include "common/fork.h"
 #include "common/heap.h"
 #include "common/knobs.h"
@@ -16,9 +18,11 @@
 /* Initial-exec: one load from a fixed offset, and it counts against the static
  * TLS that the dynamic loader keeps in reserve for dlopen, hence its size. */
 _Thread_local struct thread_local_state thread_state = {
-	.tcache = TCACHE_UNBORN,
+	.tcache = &tcache_unborn,
 };
 HAK_STATIC_ASSERT(sizeof(struct thread_local_state) <= 64, "static TLS is scarce");
+
+enum { STRAY_FREES_MAX = 32 };
 
 static struct lock init_lock = LOCK_INITIALIZER(LOCK_RANK_INIT);
 static _Atomic bool initialised;
@@ -41,19 +45,21 @@ static void thread_exit(void *heap)
 {
 	struct slow_scope scope;
 	(void)heap;
-	if (slow_enter(&scope) && thread_state.tcache != TCACHE_DEAD) {
-		struct heap *h = thread_state.tcache->heap;
+	if (slow_enter(&scope) && thread_state.heap != NULL) {
 		/* Other destructors may still allocate and free: they go direct. */
-		thread_state.tcache = TCACHE_DEAD;
-		heap_release(h);
+		thread_state.tcache = &tcache_dead;
+		heap_release(thread_state.heap);
+		thread_state.heap = NULL;
 	}
 	slow_leave(&scope);
 }
 
 static HAK_COLD void init_once_slow(void)
 {
+	bool first;
 	lock_acquire(&init_lock);
-	if (!atomic_load_relaxed(&initialised)) {
+	first = !atomic_load_relaxed(&initialised);
+	if (first) {
 		os_init();
 		size_class_init();
 		knob_reset_all();
@@ -62,6 +68,10 @@ static HAK_COLD void init_once_slow(void)
 		atomic_store_release(&initialised, true); /* pairs with hak_init_once() */
 	}
 	lock_release(&init_lock);
+	/* Now, not in the constructor: libraries that are initialised before ours may
+	 * install handlers too, which should run inside ours. */
+	if (first)
+		fork_install();
 }
 
 void hak_init_once(void)
@@ -72,12 +82,13 @@ void hak_init_once(void)
 
 /* The C library is up: what could not be done at the first malloc, which the
  * dynamic loader may make long before. */
-__attribute__((constructor)) static void library_constructor(void)
+__attribute__((constructor(101))) static void library_constructor(void)
 {
 	hak_init_once();
 	options_load();
-	fork_install();
 	purge_allow_thread();
+	if (options.verbose)
+		diag_line("version %s is loaded, on %s", hak_version(), arch_get()->name);
 }
 
 __attribute__((destructor)) static void library_destructor(void)
@@ -103,18 +114,25 @@ void slow_leave(const struct slow_scope *scope)
 
 struct heap *thread_heap(void)
 {
-	struct tcache *tc = thread_state.tcache;
 	struct heap *h;
-	if (tc == TCACHE_DEAD)
-		return NULL;
-	if (tc != TCACHE_UNBORN)
-		return tc->heap;
+	if (thread_state.tcache != &tcache_unborn)
+		return tcache_is_real(thread_state.tcache) ? thread_state.tcache->heap : NULL;
 	h = heap_acquire();
 	if (h != NULL) {
+		thread_state.heap = h;
 		thread_state.tcache = &h->tcache;
 		thread_state.exit_unset = true;
 	}
 	return h;
+}
+
+struct heap *thread_heap_for_free(void)
+{
+	if (thread_state.tcache == &tcache_unborn && thread_state.stray_frees < STRAY_FREES_MAX) {
+		thread_state.stray_frees++;
+		return NULL;
+	}
+	return thread_heap();
 }
 
 void thread_finish_attach(void)
@@ -125,5 +143,5 @@ void thread_finish_attach(void)
 	/* May allocate: from the heap that this thread has by now. If it fails, the
 	 * thread's heap is lost at its end, with what it holds. */
 	if (have_exit_key)
-		pthread_setspecific(exit_key, thread_state.tcache->heap);
+		pthread_setspecific(exit_key, thread_state.heap);
 }

@@ -17,10 +17,12 @@ struct tcache;
 
 struct thread_local_state {
 	struct tcache *tcache; /* never NULL */
+	struct heap *heap;     /* until it is idle again; NULL: none */
 	struct lock *held;     /* the lock taken last, of those held */
 	uint32_t number;       /* 0: not assigned yet; see thread_number() */
 	uint16_t slow_depth;   /* slow paths of this thread that are running */
 	uint8_t fork_level;    /* forks that are between their prepare and end */
+	uint8_t stray_frees;   /* before the thread had a heap */
 	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
 };
 
@@ -48,6 +50,11 @@ void slow_leave(const struct slow_scope *scope);
  * past its end, or no memory; use the orphans' heap. Between slow_enter and
  * slow_leave only. */
 struct heap *thread_heap(void);
+
+/* As thread_heap(), for a free: a thread that has only ever freed a few blocks gets
+ * NULL. The C library frees on behalf of threads that are past their end and never
+ * allocated; a heap taken then would never be given back. */
+struct heap *thread_heap_for_free(void);
 
 /* After slow_leave: arrange that the heap is given back at the thread's end. May
  * allocate. */

@@ -9,4 +9,21 @@ HAK_INLINE void hak_cpu_relax(void)
 	__asm__ volatile("pause" ::: "memory");
 }
 
+/* The thread pointer is also kept where it points to, and at 16 bytes from there
+ * (System V ABI for x86_64, TLS variant II; glibc's tcbhead_t). */
+#define hak_thread_pointer hak_thread_pointer
+HAK_INLINE uintptr_t hak_thread_pointer(void)
+{
+	uintptr_t tp;
+	__asm__("mov %%fs:0, %0" : "=r"(tp));
+	return tp;
+}
+
+#define hak_thread_pointer_init hak_thread_pointer_init
+HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
+{
+	((uintptr_t *)tp)[0] = tp;
+	((uintptr_t *)tp)[2] = tp;
+}
+
 #endif

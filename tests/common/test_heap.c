@@ -1,0 +1,498 @@
+/* common/heap.c: whose slabs are whose. Heaps are taken and used without threads,
+ * so that each step of handing slabs and blocks on can be looked at; the end of
+ * a heap, adoption, batches that come too late, double frees, maintenance.
+ *
+ * Runs with HAKMEM_ON_ERROR=report, so that a double free is counted and survived.
+ */
+#include "unit.h"
+
+#include "common/heap.h"
+#include "common/knobs.h"
+#include "common/lock.h"
+#include "common/options.h"
+#include "common/os.h"
+#include "common/purge.h"
+#include "common/report.h"
+#include "common/stats.h"
+#include "common/superslab.h"
+#include "hakmem/hakmem.h"
+
+enum { CLASS = 25, MAX_BLOCKS = 4096, SLOTS = 64 };
+
+static struct slab *slab_of(const void *block)
+{
+	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+}
+
+static struct heap *owner_of(const void *block)
+{
+	return atomic_load_relaxed(&slab_of(block)->owner);
+}
+
+static bool is_free(const void *block)
+{
+	struct slab *s = slab_of(block);
+	return slab_block_is_free(s, slab_block_index(s, block));
+}
+
+static struct heap *acquire(void)
+{
+	struct heap *h = heap_acquire();
+	REQUIRE(h != NULL, "no memory");
+	return h;
+}
+
+static unsigned capacity(void)
+{
+	return class_layout[CLASS].capacity;
+}
+
+/* n blocks of CLASS straight from the heap's slabs. */
+static void take(struct heap *h, void **blocks, unsigned n)
+{
+	void *slots[SLOTS + 1];
+	for (unsigned got = 0; got < n;) {
+		unsigned now = heap_take(h, CLASS, slots, 1, n - got < SLOTS ? n - got : SLOTS);
+		REQUIRE(now > 0, "no memory");
+		for (unsigned i = now; i >= 1; i--) { /* the lowest address first */
+			CHECK(owner_of(slots[i]) == h, "a block of another heap's slab");
+			CHECK(!is_free(slots[i]), "a block that is given out is free");
+			blocks[got++] = slots[i];
+		}
+	}
+}
+
+static void put(struct heap *h, void **blocks, unsigned n)
+{
+	for (unsigned done = 0; done < n; done += SLOTS) {
+		void *some[SLOTS];
+		unsigned now = n - done < SLOTS ? n - done : SLOTS;
+		memcpy(some, blocks + done, now * sizeof(some[0]));
+		heap_put(h, CLASS, some, now);
+	}
+}
+
+static unsigned backlog(const struct heap *h)
+{
+	return inbox_backlog(&h->inboxes[CLASS]);
+}
+
+static void all_free(void **blocks, unsigned n, const char *when)
+{
+	for (unsigned i = 0; i < n; i++)
+		CHECK(is_free(blocks[i]), "block %u is not free, %s", i, when);
+}
+
+static void maintain(void)
+{
+	bool more;
+	lock_acquire(purge_lock());
+	heap_maintain_all(0, 0, &more);
+	lock_release(purge_lock());
+}
+
+/* Every case leaves the allocator empty. */
+static void finish(size_t slabs)
+{
+	hak_check_all();
+	CHECK_U64(heap_counters().small_bytes, 0, "bytes of blocks out at the end");
+	CHECK_U64(slab_count(), slabs, "slabs at the end");
+}
+
+static void *blocks[MAX_BLOCKS];
+
+static void slabs_come_and_go(void)
+{
+	size_t before = slab_count();
+	struct heap *h = acquire();
+	unsigned n = 3 * capacity();
+	take(h, blocks, n);
+	CHECK_U64(slab_count() - before, 3, "slabs for three slabs' blocks");
+	CHECK_U64(atomic_load_relaxed(&h->classes[CLASS].partial_count), 0,
+		  "partial slabs when all are full");
+	CHECK_U64(heap_counters().small_bytes, n * class_bytes(CLASS), "bytes of blocks out");
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = i + 1; j < i + 3 && j < n; j++)
+			CHECK(blocks[i] != blocks[j], "a block came twice");
+	put(h, blocks, 1);
+	CHECK_U64(atomic_load_relaxed(&h->classes[CLASS].partial_count), 1,
+		  "partial slabs after one put");
+	hak_check_all();
+	take(h, blocks, 1);
+	CHECK_U64(slab_count() - before, 3, "slabs: a free block was there");
+	put(h, blocks, n);
+	CHECK_U64(slab_count() - before, 1, "slabs when all blocks are back: one is kept");
+	CHECK_U64(backlog(h), 0, "own blocks need no inbox");
+	hak_check_all();
+	heap_release(h);
+	finish(before);
+}
+
+static void release_and_adoption(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire();
+	struct slab *s;
+	CHECK(a != b && a->attached && b->attached, "two heaps");
+	take(a, blocks, 5);
+	s = slab_of(blocks[0]);
+	heap_release(a);
+	CHECK(!a->attached, "a heap that was given back");
+	CHECK(owner_of(blocks[0]) == heap_orphans(), "its slab with live blocks is an orphan");
+	CHECK_U64(slab_count() - before, 1, "slabs");
+	hak_check_all();
+
+	take(b, blocks + 5, 5);
+	CHECK(slab_of(blocks[5]) == s && owner_of(blocks[0]) == b, "the other heap adopts it");
+	CHECK_U64(slab_count() - before, 1, "slabs after adoption");
+	hak_check_all();
+
+	put(b, blocks, 10);
+	all_free(blocks, 10, "put by the new owner");
+	CHECK_PTR(acquire(), a, "an idle heap is used again");
+	heap_release(a);
+	heap_release(b);
+	finish(before);
+}
+
+/* Full slabs too become orphans; one block that comes back makes them adoptable, and
+ * the last one ends them. */
+static void orphans(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire();
+	unsigned n = capacity();
+	void *p;
+	take(a, blocks, n);
+	heap_release(a);
+	CHECK(owner_of(blocks[0]) == heap_orphans(), "a full slab is orphaned");
+	put(NULL, blocks, 1);
+	CHECK(is_free(blocks[0]), "a block of an orphan goes straight to its slab");
+	p = heap_orphans_take_one(CLASS);
+	CHECK_PTR(p, blocks[0], "block for a thread without a heap");
+	hak_check_all();
+	put(NULL, blocks, n);
+	CHECK_U64(slab_count(), before, "slabs when an orphan's last block is back");
+	p = heap_orphans_take_one(CLASS); /* makes a slab of its own */
+	CHECK(p != NULL && owner_of(p) == heap_orphans(), "block of a new orphan slab");
+	put(NULL, &p, 1);
+	finish(before);
+}
+
+static void remote_frees(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire();
+	uint64_t sent = remote_batches_sent();
+	int32_t threshold = knob_get(HAK_KNOB_DRAIN_THRESHOLD, CLASS);
+	unsigned n = (unsigned)threshold;
+	void *more[4];
+	take(a, blocks, n + 4);
+	put(b, blocks, n - 1);
+	CHECK_U64(backlog(a), n - 1, "blocks in the owner's inbox");
+	CHECK_U64(backlog(b), 0, "blocks in the sender's inbox");
+	CHECK(remote_batches_sent() - sent >= (n - 1 + BATCH_BLOCKS - 1) / BATCH_BLOCKS,
+	      "batches sent");
+	CHECK(!is_free(blocks[0]), "a block on its way is not free yet");
+	take(a, more, 1);
+	CHECK_U64(backlog(a), n - 1, "the threshold is not reached: no drain");
+	put(b, blocks + n - 1, 1);
+	take(a, more + 1, 1);
+	CHECK_U64(backlog(a), 0, "drained at the threshold");
+	hak_check_all();
+	put(a, more, 2);
+	put(NULL, blocks + n, 4); /* as of a thread without a heap */
+	CHECK_U64(backlog(a), 4, "blocks sent by no heap");
+	heap_release(a);
+	CHECK_U64(backlog(a), 0, "a heap drains its inbox at its end");
+	heap_release(b);
+	finish(before);
+}
+
+/* A heap without free blocks of its own drains before it makes a slab. */
+static void drain_before_growth(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire();
+	unsigned n = capacity();
+	void *p;
+	take(a, blocks, n);
+	put(b, blocks, 3);
+	take(a, &p, 1);
+	CHECK_U64(slab_count() - before, 1, "slabs");
+	CHECK_U64(backlog(a), 0, "backlog");
+	put(a, &p, 1);
+	put(a, blocks + 3, n - 3);
+	heap_release(a);
+	heap_release(b);
+	finish(before);
+}
+
+static void push_late(struct heap *h, void **some, unsigned n)
+{
+	struct batch *b = batch_alloc();
+	REQUIRE(b != NULL, "no memory");
+	b->cls = CLASS;
+	b->count = n;
+	memcpy(b->blocks, some, n * sizeof(some[0]));
+	inbox_push(&h->inboxes[CLASS], b);
+}
+
+/* Batches that reach a heap after it has passed their slabs on: one batch with
+ * blocks of three slabs, one adopted by another heap, one orphaned, one the heap's own
+ * again. */
+static void late_batches(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire(), *c = acquire();
+	uint64_t sent;
+	void *late[9], *p;
+	take(a, blocks, capacity() - 1);
+	heap_release(a);
+	take(b, &p, 1); /* adopts a's slab, and fills it */
+	CHECK(owner_of(blocks[0]) == b && owner_of(p) == b, "b has a's slab");
+	take(c, blocks + capacity(), 3);
+	heap_release(c); /* an orphan */
+	CHECK(owner_of(blocks[capacity()]) == heap_orphans(), "c's slab is an orphan");
+	a = acquire();
+	if (a == b)
+		a = acquire();
+	memcpy(late, blocks, 3 * sizeof(late[0]));
+	memcpy(late + 3, blocks + capacity(), 3 * sizeof(late[0]));
+	sent = remote_batches_sent();
+	push_late(a, late, 6);
+	push_late(a, blocks + 3, 2);
+	CHECK_U64(backlog(a), 8, "blocks that came late");
+	maintain(); /* notes how often a has been visited ... */
+	maintain(); /* ... and drains, as it has not been since */
+	CHECK_U64(backlog(a), 0, "blocks that came late, after a drain");
+	CHECK_U64(remote_batches_sent() - sent, 4,
+		  "batches sent, passed on to the owner of their first");
+	maintain(); /* b too, if its turn came before a's */
+	CHECK_U64(backlog(b), 0, "blocks passed on, after the owner's drain");
+	all_free(blocks, 5, "when it was passed on to the adopter");
+	/* Those of the orphan, its last ones, go straight there: the slab has gone. */
+	CHECK_U64(slab_count() - before, 1, "slabs: the orphan's last blocks are back");
+	hak_check_all();
+	put(b, blocks + 5, capacity() - 6);
+	put(b, &p, 1);
+	heap_release(a);
+	heap_release(b);
+	finish(before);
+}
+
+static void late_batch_of_orphans(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire();
+	take(a, blocks, 5);
+	heap_release(a);
+	push_late(b, blocks, 4);
+	maintain();
+	maintain();
+	CHECK_U64(backlog(b), 0, "backlog");
+	all_free(blocks, 4, "sent for an orphan");
+	CHECK(owner_of(blocks[4]) == heap_orphans(), "the slab is an orphan still");
+	put(NULL, blocks + 4, 1);
+	heap_release(b);
+	finish(before);
+}
+
+/* The cache of a heap without a thread is flushed at its end. */
+static void cache_at_the_end(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire();
+	void *p = tcache_refill(&a->tcache, CLASS);
+	REQUIRE(p != NULL, "no memory");
+	CHECK(tcache_count(&a->tcache, CLASS) > 0, "a refill leaves blocks in the cache");
+	CHECK_U64(heap_counters().cached_bytes,
+		  tcache_count(&a->tcache, CLASS) * class_bytes(CLASS), "cached bytes");
+	heap_release(a);
+	CHECK_U64(heap_counters().cached_bytes, 0, "cached bytes at the end");
+	CHECK_U64(heap_counters().small_bytes, class_bytes(CLASS), "the live block");
+	put(NULL, &p, 1);
+	finish(before);
+}
+
+static void double_frees(void *arg)
+{
+	struct heap *a = acquire(), *b = acquire();
+	void *pair[2], *other[2], *p;
+	uint64_t reports = report_count();
+	(void)arg;
+	CHECK_I64(options.on_error_report, 1, "HAKMEM_ON_ERROR=report");
+	take(a, blocks, 3);
+	pair[0] = pair[1] = blocks[0];
+	put(a, pair, 2);
+	CHECK_U64(report_count() - reports, 1, "reports: twice in one put");
+	put(a, pair, 1);
+	CHECK_U64(report_count() - reports, 2, "reports: in a later put");
+	put(b, pair, 1);
+	CHECK_U64(report_count() - reports, 2, "reports: not before the owner has it");
+	heap_release(a); /* drains */
+	CHECK_U64(report_count() - reports, 3, "reports: from an inbox");
+	put(NULL, pair, 1);
+	CHECK_U64(report_count() - reports, 4, "reports: of an orphan's block");
+	take(b, other, 2);
+	CHECK(other[0] != other[1], "the block is given out twice");
+	put(b, other, 2);
+	put(b, blocks + 1, 2);
+	heap_release(b);
+
+	/* Through the public names: cached, flushed, and of another thread. */
+	reports = report_count();
+	p = hak_malloc(100);
+	hak_free(p);
+	hak_free(test_opaque(p));
+	CHECK_U64(report_count() - reports, 1, "reports: of a cached block");
+	hak_purge();
+	CHECK(hak_malloc(100) != NULL, "the heap lives on");
+	other[0] = hak_malloc(5000);
+	other[1] = hak_malloc(5000);
+	CHECK(other[0] != other[1], "two blocks");
+	hak_free(other[0]);
+	tcache_flush_all(thread_state.tcache);
+	hak_free(test_opaque(other[0]));
+	CHECK_U64(report_count() - reports, 2, "reports: of a block that is back in its slab");
+	hak_check_all();
+}
+
+static void double_free(void)
+{
+	static struct unit_child child;
+	unit_child_passes(&child, double_frees, NULL);
+	CHECK_U64(unit_count(child.text, "[TLS_SLL_DOUBLE_FREE] hakmem: free("), 6,
+		  "reports on stderr");
+	CHECK_U64(unit_count(child.text, "already free"), 6, "verdicts on stderr");
+}
+
+static void refused_memory(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire();
+	void *slots[4];
+	hak_purge();
+	superslab_unmap_free();
+	os_fault_arm(OS_MMAP, 1, 1);
+	CHECK_U64(heap_take(a, CLASS, slots, 1, 3), 0, "blocks without mmap");
+	CHECK_PTR(heap_orphans_take_one(CLASS), NULL, "an orphan's block without mmap");
+	CHECK_PTR(tcache_refill(&a->tcache, CLASS), NULL, "a refill without mmap");
+	os_fault_arm(OS_MMAP, 0, 0);
+	take(a, slots, 3);
+	put(a, slots, 3);
+	heap_release(a);
+	finish(before);
+}
+
+/* Pages of a slab that is used in part go back; what is live stays. */
+static void page_release(void)
+{
+	const unsigned n = capacity();
+	size_t before = slab_count(), bytes = class_bytes(CLASS), page = os_page_bytes(), expected,
+	       purged;
+	struct heap *a = acquire();
+	bool more;
+	take(a, blocks, n);
+	for (unsigned i = 0; i < n; i++)
+		test_fill(blocks[i], bytes, i);
+	put(a, blocks + 1, n - 2);
+	CHECK(heap_release_pending_bytes() >= HAK_UNIT_BYTES, "a slab waits for its release");
+	lock_acquire(purge_lock());
+	CHECK_U64(heap_maintain_all(UINT32_MAX / 2, 0, &more), 0, "bytes before they are due");
+	CHECK(more, "it is due later");
+	/* Whole pages between the first and the last block. */
+	expected = max_size(align_down((n - 1) * bytes, page), page) - align_up(bytes, page);
+	purged = heap_maintain_all(0, 0, &more);
+	CHECK_U64(purged, expected, "bytes of whole free pages");
+	CHECK(!more, "more to do after all is done");
+	lock_release(purge_lock());
+	CHECK_U64(heap_release_pending_bytes(), 0, "slabs that wait");
+	CHECK_U64(test_verify(blocks[0], bytes, 0), bytes, "first block's content");
+	CHECK_U64(test_verify(blocks[n - 1], bytes, n - 1), bytes, "last block's content");
+	put(a, blocks, 1);
+	put(a, blocks + n - 1, 1);
+	heap_release(a);
+	finish(before);
+}
+
+static void counters(void)
+{
+	size_t before = slab_count();
+	size_t heaps = heap_counters().heaps;
+	struct heap *h[4];
+	for (unsigned i = 0; i < 4; i++)
+		h[i] = acquire();
+	CHECK(heap_counters().heaps >= 4, "heaps");
+	for (unsigned i = 0; i < 4; i++)
+		heap_release(h[i]);
+	CHECK(heap_counters().heaps >= heaps, "heaps are never freed");
+	heaps = heap_counters().heaps;
+	for (unsigned i = 0; i < 4; i++)
+		h[i] = acquire();
+	CHECK_U64(heap_counters().heaps, heaps, "heaps: idle ones are used again");
+	for (unsigned i = 0; i < 4; i++)
+		heap_release(h[i]);
+	finish(before);
+}
+
+/* ---- threads: blocks go round, each thread ends with blocks of its own out */
+
+enum { THREADS = 4, MAILBOXES = 64 };
+static _Atomic(uint64_t *) mailboxes[MAILBOXES];
+
+static void *exchange(void *arg)
+{
+	uint64_t rng = *(const uint64_t *)arg;
+	for (unsigned i = 0; i < test_scaled(30000, 3000); i++) {
+		uint64_t *mine = hak_malloc(16 + unit_below(&rng, 2000)), *other;
+		if (!CHECK(mine != NULL, "no memory"))
+			break;
+		mine[0] = (uint64_t)(uintptr_t)mine;
+		mine[1] = ~mine[0];
+		other = atomic_exchange_explicit(&mailboxes[unit_below(&rng, MAILBOXES)], mine,
+						 memory_order_acq_rel);
+		if (other == NULL)
+			continue;
+		CHECK(other[0] == (uint64_t)(uintptr_t)other && other[1] == ~other[0],
+		      "a block in a mailbox has other content");
+		hak_free(other);
+	}
+	return NULL;
+}
+
+static void threads(void)
+{
+	uint64_t seed = unit_seed(), seeds[THREADS];
+	for (unsigned round = 0; round < 3; round++) {
+		for (unsigned i = 0; i < THREADS; i++)
+			seeds[i] = seed + round * THREADS + i;
+		unit_threads(THREADS, exchange, seeds, sizeof(seeds[0]));
+	}
+	for (unsigned i = 0; i < MAILBOXES; i++)
+		hak_free(atomic_load_relaxed(&mailboxes[i]));
+	if (tcache_is_real(thread_state.tcache))
+		tcache_flush_all(thread_state.tcache);
+	maintain();
+	maintain();
+	hak_check_all();
+	CHECK_U64(heap_counters().small_bytes, 0, "bytes of blocks out at the end");
+}
+
+static const struct test_case cases[] = {
+	{ "slabs_come_and_go", slabs_come_and_go },
+	{ "release_and_adoption", release_and_adoption },
+	{ "orphans", orphans },
+	{ "remote_frees", remote_frees },
+	{ "drain_before_growth", drain_before_growth },
+	{ "late_batches", late_batches },
+	{ "late_batch_of_orphans", late_batch_of_orphans },
+	{ "cache_at_the_end", cache_at_the_end },
+	{ "page_release", page_release },
+	{ "counters", counters },
+	{ "double_free", double_free },
+	{ "refused_memory", refused_memory },
+	{ "threads", threads },
+};
+
+UNIT_MAIN(cases)

@@ -1,0 +1,208 @@
+/* common/purge.c without its thread: everything at once, passes by the program's own
+ * threads, and a system that refuses the thread. test_purge_thread.c has the thread. */
+#include "unit.h"
+
+#include "common/heap.h"
+#include "common/huge.h"
+#include "common/knobs.h"
+#include "common/lock.h"
+#include "common/options.h"
+#include "common/os.h"
+#include "common/purge.h"
+#include "common/stats.h"
+#include "common/superslab.h"
+#include "hakmem/hakmem.h"
+
+enum { MIB = 1 << 20, BLOCKS = 600 };
+
+static struct unit_child child;
+
+/* Free units that count as touched; nothing is kicked. */
+static void make_dirty(size_t bytes)
+{
+	struct span s[8];
+	unsigned n = (unsigned)(bytes / HAK_SUPERSLAB_BYTES);
+	for (unsigned i = 0; i < n; i++) {
+		REQUIRE(span_alloc(&s[i], HAK_SUPERSLAB_UNITS, 1), "no memory");
+		memset((void *)s[i].base, 1, HAK_SUPERSLAB_BYTES);
+	}
+	for (unsigned i = 0; i < n; i++)
+		span_free(s[i].superslab, s[i].first, HAK_SUPERSLAB_UNITS);
+	CHECK_U64(superslab_dirty_bytes(), bytes, "dirty bytes to begin with");
+}
+
+static void everything_in_child(void *arg)
+{
+	struct {
+		unsigned char *p;
+		size_t bytes;
+	} b[BLOCKS];
+	uint64_t rng = *(const uint64_t *)arg, purged;
+	size_t cached, given;
+	options.background = 0;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
+	for (unsigned i = 0; i < BLOCKS; i++) {
+		b[i].bytes = 1 + (i % 100 == 0  ? MIB + unit_below(&rng, MIB)
+				  : i % 10 == 0 ? unit_below(&rng, 300000)
+						: unit_below(&rng, 3000));
+		b[i].p = hak_malloc(b[i].bytes);
+		REQUIRE(b[i].p != NULL, "no memory");
+		test_fill(b[i].p, b[i].bytes, i);
+	}
+	for (unsigned i = 0; i < BLOCKS; i++)
+		if (i / 3 % 5 != 0)
+			hak_free(b[i].p);
+	tcache_flush_all(thread_state.tcache);
+	CHECK(superslab_dirty_bytes() > 0 && huge_cached_bytes() > 0 &&
+		      heap_release_pending_bytes() > 0,
+	      "there is something of each kind");
+	cached = huge_cached_bytes();
+	purged = os_counters().purged_bytes;
+	given = purge_everything();
+	CHECK_U64(given, cached + (os_counters().purged_bytes - purged), "bytes given back");
+	CHECK(os_counters().purged_bytes - purged > 0, "something was purged");
+	CHECK_U64(superslab_dirty_bytes(), 0, "dirty bytes");
+	CHECK_U64(huge_cached_bytes(), 0, "cached mappings");
+	CHECK_U64(heap_release_pending_bytes(), 0, "slabs that wait for their release");
+	CHECK_U64(purge_everything(), 0, "bytes of a second purge");
+	for (unsigned i = 0; i < BLOCKS; i++)
+		if (i / 3 % 5 == 0)
+			CHECK_U64(test_verify(b[i].p, b[i].bytes, i), b[i].bytes,
+				  "content of a live block");
+	hak_check_all();
+}
+
+static void everything(void)
+{
+	uint64_t seed = unit_seed();
+	unit_child_passes(&child, everything_in_child, &seed);
+}
+
+static void cached_in_child(void *arg)
+{
+	unsigned char *p = hak_malloc(20000);
+	size_t cached;
+	(void)arg;
+	options.background = 0;
+	hak_free(p);
+	CHECK(tcache_count(thread_state.tcache, size_class(20000)) > 0, "the block is cached");
+	cached = heap_counters().cached_bytes;
+	CHECK(cached > 0, "cached bytes");
+	CHECK(hak_purge() > 0, "hak_purge gives its pages back");
+	CHECK_U64(heap_counters().cached_bytes, 0, "cached bytes after hak_purge");
+}
+
+static void cached_blocks(void)
+{
+	unit_child_passes(&child, cached_in_child, NULL);
+}
+
+/* A pass has a time budget, but gives back one superslab at least. */
+static void passed(void)
+{
+	CHECK(superslab_dirty_bytes() <= 2 * MIB, "dirty bytes after a pass: %zu of 4 MiB",
+	      superslab_dirty_bytes());
+}
+
+/* ---- by the caller; each in a child, as passes come in intervals */
+
+static void kicked_when_due(void *arg)
+{
+	(void)arg;
+	options.background = 0;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	make_dirty(4 * MIB);
+	errno = 4711;
+	purge_kick();
+	CHECK_I64(errno, 4711, "errno");
+	passed();
+}
+
+static void kicked_before_due(void *arg)
+{
+	(void)arg;
+	options.background = 0;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
+	make_dirty(4 * MIB);
+	purge_kick();
+	CHECK_U64(superslab_dirty_bytes(), 4 * MIB, "dirty bytes that are not due");
+}
+
+static void kicked_for_little(void *arg)
+{
+	struct span s;
+	(void)arg;
+	options.background = 0;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	REQUIRE(span_alloc(&s, 16, 1), "no memory");
+	span_free(s.superslab, s.first, 16);
+	purge_kick();
+	CHECK_U64(superslab_dirty_bytes(), MIB, "dirty bytes too few for a pass");
+}
+
+/* A signal handler's free, while its thread is in a pass. */
+static void kicked_inside(void *arg)
+{
+	struct slow_scope scope;
+	(void)arg;
+	options.background = 0;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	make_dirty(4 * MIB);
+	CHECK(slow_enter(&scope), "the first to enter");
+	lock_acquire(purge_lock());
+	purge_kick();
+	lock_release(purge_lock());
+	slow_leave(&scope);
+	CHECK_U64(superslab_dirty_bytes(), 4 * MIB, "dirty bytes: no pass inside a pass");
+}
+
+/* Refused a thread, or not asking for one so soon after a fork, a child passes. */
+static void refused_in_child(void *arg)
+{
+	(void)arg;
+	options.background = 1;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	make_dirty(4 * MIB);
+	os_fault_arm(OS_THREAD, 1, 1);
+	purge_kick();
+	purge_kick();
+	CHECK(os_fault_hits(OS_THREAD) <= 1, "%u threads asked for",
+	      (unsigned)os_fault_hits(OS_THREAD));
+	passed();
+}
+
+static void by_the_caller(void)
+{
+	static void (*const bodies[])(void *) = { kicked_when_due, kicked_before_due,
+						  kicked_for_little, kicked_inside,
+						  refused_in_child };
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(bodies); i++)
+		unit_child_passes(&child, bodies[i], NULL);
+}
+
+/* The last case: the thread is asked for, refused, not asked for again soon, and the
+ * caller does its work. */
+static void refused_thread(void)
+{
+	options.background = 1;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	make_dirty(4 * MIB);
+	os_fault_arm(OS_THREAD, 1, 1);
+	purge_kick();
+	CHECK_U64(os_fault_hits(OS_THREAD), 1, "threads refused");
+	CHECK_U64(superslab_dirty_bytes(), 4 * MIB, "dirty bytes after the refusal");
+	purge_kick();
+	CHECK_U64(os_fault_hits(OS_THREAD), 1, "threads refused after another kick");
+	passed();
+	os_fault_arm(OS_THREAD, 0, 0);
+	hak_check_all();
+}
+
+static const struct test_case cases[] = {
+	{ "everything", everything },
+	{ "cached_blocks", cached_blocks },
+	{ "by_the_caller", by_the_caller },
+	{ "refused_thread", refused_thread },
+};
+
+UNIT_MAIN(cases)

@@ -1,0 +1,74 @@
+/* The maintenance thread: it starts when there is enough to give back, gives back,
+ * sleeps, and wakes for more. The test waits for what must come, yielding. */
+#include "unit.h"
+
+#include "common/huge.h"
+#include "common/knobs.h"
+#include "common/os.h"
+#include "common/purge.h"
+#include "common/stats.h"
+#include "common/superslab.h"
+#include "hakmem/hakmem.h"
+
+enum { MIB = 1 << 20 };
+
+static bool nothing_left(void)
+{
+	return superslab_dirty_bytes() == 0 && huge_cached_bytes() == 0;
+}
+
+static void give_back(void)
+{
+	uint64_t deadline = test_now_ms() + test_scaled(10000, 60000);
+	unsigned char *large[8], *huge = hak_malloc(5 * MIB), *live = hak_malloc(5 * MIB);
+	for (unsigned i = 0; i < 8; i++) {
+		large[i] = hak_malloc(MIB);
+		REQUIRE(large[i] != NULL && huge != NULL && live != NULL, "no memory");
+		memset(large[i], 1, MIB);
+	}
+	test_fill(live, 5 * MIB, 1);
+	for (unsigned i = 0; i < 8; i++)
+		hak_free(large[i]);
+	hak_free(huge);
+	while (!nothing_left() && test_now_ms() < deadline) {
+		purge_kick();
+		sched_yield();
+	}
+	CHECK(nothing_left(), "%zu bytes dirty, %zu cached, and no thread gives them back",
+	      superslab_dirty_bytes(), huge_cached_bytes());
+	CHECK_U64(test_verify(live, 5 * MIB, 1), 5 * MIB, "content of a live block");
+	hak_free(live);
+}
+
+/* A second thread is never asked for. */
+static void once(void)
+{
+	os_fault_arm(OS_THREAD, 1, 1);
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	for (unsigned i = 0; i < 5 && test_failures == 0; i++)
+		give_back();
+	CHECK_U64(os_fault_hits(OS_THREAD), 0, "further threads asked for");
+	os_fault_arm(OS_THREAD, 0, 0);
+	hak_check_all();
+}
+
+static void starts(void)
+{
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	give_back();
+	hak_check_all();
+}
+
+static const struct test_case cases[] = {
+	{ "starts", starts },
+	{ "once", once },
+};
+
+int main(int argc, char **argv)
+{
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+	test_skip("the thread is not one that a sanitizer knows");
+#endif
+	hak_init_once();
+	return TEST_MAIN(argc, argv, cases);
+}

@@ -1,0 +1,334 @@
+/* common/tcache.c: bins as stacks, exact membership, limits that follow the knobs,
+ * refills and flushes, the constant caches. A heap is used that no thread has. */
+#include "unit.h"
+
+#include "common/heap.h"
+#include "common/knobs.h"
+#include "common/options.h"
+#include "common/stats.h"
+#include "common/tcache.h"
+
+#define FOR_EACH_CLASS(cls) for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
+
+enum { CLASS = 3, MAX_HELD = 600 };
+
+static struct heap *heap;
+static struct tcache *tc;
+
+static void setup(void)
+{
+	if (heap == NULL)
+		heap = heap_acquire();
+	REQUIRE(heap != NULL, "no memory");
+	tc = &heap->tcache;
+	knob_reset_all();
+	tcache_refresh(tc);
+}
+
+static unsigned limit_of(unsigned cls)
+{
+	return tc->bins[cls].limit;
+}
+
+static struct slab *slab_of(const void *block)
+{
+	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+}
+
+static _Atomic uint8_t *state_of(void *block)
+{
+	struct slab *s = slab_of(block);
+	return &s->states[slab_block_index(s, block)];
+}
+
+static bool holds(unsigned cls, void *block)
+{
+	return tcache_holds(tc, cls, block, state_of(block));
+}
+
+/* As malloc and free do it. */
+static void *take(unsigned cls)
+{
+	void *p = tcache_pop(tc, cls);
+	if (p == NULL)
+		p = tcache_refill(tc, cls);
+	REQUIRE(p != NULL, "no memory");
+	return p;
+}
+
+static void put(unsigned cls, void *block)
+{
+	if (!tcache_push(tc, cls, block, state_of(block)))
+		tcache_put_slow(tc, cls, block, state_of(block));
+}
+
+/* ---- limits */
+
+static unsigned expected_capacity(unsigned cls, int32_t capacity, int32_t diet)
+{
+	unsigned by_knob = (unsigned)(capacity * diet / 100);
+	unsigned by_bytes = (unsigned)max_size(131072 / class_bytes(cls), 4);
+	return by_knob < by_bytes ? by_knob : by_bytes;
+}
+
+static void limits_follow_knobs(void)
+{
+	const struct hak_knob_info *capacity = knob_info(HAK_KNOB_TCACHE_CAPACITY);
+	const struct hak_knob_info *diet = knob_info(HAK_KNOB_DIET_FACTOR);
+	const struct hak_knob_info *bundle = knob_info(HAK_KNOB_BUNDLE_WIDTH);
+	setup();
+	for (unsigned c = 0; c < capacity->ncandidates; c++)
+		for (unsigned d = 0; d < diet->ncandidates; d++)
+			for (unsigned b = 0; b < bundle->ncandidates; b++) {
+				knob_set(HAK_KNOB_TCACHE_CAPACITY, 0, capacity->candidates[c]);
+				knob_set(HAK_KNOB_DIET_FACTOR, 0, diet->candidates[d]);
+				knob_set(HAK_KNOB_BUNDLE_WIDTH, 0, bundle->candidates[b]);
+				tcache_refresh(tc);
+				FOR_EACH_CLASS(cls)
+				{
+					unsigned n = expected_capacity(cls, capacity->candidates[c],
+								       diet->candidates[d]);
+					unsigned w = (unsigned)bundle->candidates[b];
+					w = (unsigned)max_size(min_size(w, n / 2), 1);
+					CHECK_U64(limit_of(cls), n, "capacity");
+					CHECK_U64(tc->bundle[cls], w, "bundle");
+				}
+				CHECK(limit_of(1) <= TCACHE_SLOTS, "more than there are slots");
+			}
+	setup();
+	knob_set(HAK_KNOB_TCACHE_CAPACITY, CLASS, 8);
+	CHECK_U64(limit_of(CLASS), 64, "capacity before the next slow path");
+	tcache_refresh(tc);
+	CHECK_U64(limit_of(CLASS), 8, "capacity of one class");
+	CHECK_U64(limit_of(CLASS + 1), 64, "capacity of its neighbour");
+	CHECK(limit_of(0) == 0 && tcache_pop(tc, 0) == NULL, "bin 0 is full and empty");
+}
+
+static void smaller_limit_flushes(void)
+{
+	void *blocks[64];
+	unsigned flushed = 0;
+	setup();
+	for (unsigned i = 0; i < 64; i++)
+		blocks[i] = take(CLASS);
+	tcache_flush_all(tc);
+	for (unsigned i = 0; i < 64; i++)
+		put(CLASS, blocks[i]);
+	CHECK_U64(tcache_count(tc, CLASS), 64, "cached blocks");
+	knob_set(HAK_KNOB_TCACHE_CAPACITY, 0, 16);
+	tcache_refresh(tc);
+	CHECK_U64(tcache_count(tc, CLASS), 16, "cached blocks after the knob");
+	for (unsigned i = 0; i < 64; i++) {
+		flushed += atomic_load_relaxed(state_of(blocks[i])) == BLOCK_FREE;
+		CHECK(holds(CLASS, blocks[i]) == (i < 16), "block %u: in the cache: %d", i,
+		      holds(CLASS, blocks[i]));
+	}
+	CHECK_U64(flushed, 48, "blocks back in their slab");
+	setup();
+	tcache_flush_all(tc);
+	hak_check_all();
+}
+
+/* ---- stacks */
+
+static void stack_order(void)
+{
+	_Atomic uint8_t free_state;
+	void *blocks[10], *other;
+	setup();
+	FOR_EACH_CLASS(cls)
+	{
+		unsigned n = limit_of(cls) < 10 ? limit_of(cls) : 10;
+		for (unsigned i = 0; i < n; i++)
+			blocks[i] = take(cls);
+		tcache_flush_all(tc);
+		CHECK_PTR(tcache_pop(tc, cls), NULL, "pop of an empty bin");
+		other = tcache_refill(tc, cls);
+		free_state = BLOCK_FREE;
+		tcache_flush_all(tc);
+		CHECK(!tcache_push(tc, cls, other, &free_state), "a block that is free is taken");
+		put(cls, other);
+		tcache_flush_all(tc);
+		for (unsigned i = 0; i < n; i++) {
+			_Atomic uint8_t *state = state_of(blocks[i]);
+			atomic_store_relaxed(state,
+					     (uint8_t)(i % 3)); /* as of a live block: any slot */
+			CHECK(tcache_push(tc, cls, blocks[i], state),
+			      "class %u: no room for block %u", cls, i);
+			CHECK_U64(atomic_load_relaxed(state), i, "slot");
+			CHECK_U64(tcache_count(tc, cls), i + 1, "blocks");
+			for (unsigned k = 0; k <= i; k++)
+				CHECK(!tcache_push(tc, cls, blocks[k], state_of(blocks[k])),
+				      "block %u of %u is cached a second time", k, i + 1);
+			CHECK_U64(tcache_count(tc, cls), i + 1, "blocks after refusals");
+		}
+		for (unsigned i = n; i-- > 0;)
+			CHECK_PTR(tcache_pop(tc, cls), blocks[i], "last in, first out");
+		CHECK_PTR(tcache_pop(tc, cls), NULL, "pop of a bin that is empty again");
+		for (unsigned i = 0; i < n; i++)
+			put(cls, blocks[i]);
+		tcache_flush_all(tc);
+	}
+	hak_check_all();
+}
+
+/* After each step the cache holds just the blocks that the model says, though the
+ * slots above the top keep old pointers and the states old slots. */
+static void membership(void)
+{
+	static void *held[MAX_HELD], *known[MAX_HELD];
+	uint64_t rng = unit_seed();
+	unsigned nheld = 0, nknown = 0;
+	setup();
+	knob_set(HAK_KNOB_TCACHE_CAPACITY, 0, 32);
+	tcache_refresh(tc);
+	for (unsigned step = 0; step < test_scaled(6000, 1500); step++) {
+		unsigned in_cache = 0;
+		if (nheld > 0 &&
+		    (nheld == MAX_HELD || unit_below(&rng, 100) < (step / 500 % 2 ? 65 : 35))) {
+			unsigned k = unit_below(&rng, nheld);
+			void *block = held[k];
+			held[k] = held[--nheld];
+			CHECK(!holds(CLASS, block), "a live block counts as cached");
+			put(CLASS, block);
+			CHECK(holds(CLASS, block), "a block just put is not in the cache");
+		} else {
+			void *block = take(CLASS);
+			unsigned k = 0;
+			for (unsigned i = 0; i < nheld; i++)
+				CHECK(held[i] != block, "a block is given out twice");
+			held[nheld++] = block;
+			while (k < nknown && known[k] != block)
+				k++;
+			if (k == nknown && nknown < MAX_HELD)
+				known[nknown++] = block;
+		}
+		if (step % 16 != 0)
+			continue;
+		for (unsigned i = 0; i < nknown; i++) {
+			bool cached = false;
+			for (unsigned s = 0; s < tcache_count(tc, CLASS); s++)
+				cached |= tc->bins[CLASS].slots[s] == known[i];
+			in_cache += cached;
+			CHECK(holds(CLASS, known[i]) == cached,
+			      "block %p: in the cache %d, found %d", known[i], cached, !cached);
+		}
+		CHECK(in_cache <= tcache_count(tc, CLASS), "more cached blocks than there are");
+	}
+	while (nheld > 0)
+		put(CLASS, held[--nheld]);
+	tcache_flush_all(tc);
+	hak_check_all();
+}
+
+/* ---- refill and flush */
+
+static void refill_and_flush(void)
+{
+	setup();
+	FOR_EACH_CLASS(cls)
+	{
+		unsigned capacity = limit_of(cls), bundle = tc->bundle[cls];
+		void *blocks[TCACHE_SLOTS + 1], *first;
+		unsigned n = 1;
+		first = blocks[0] = take(cls);
+		CHECK_U64(slab_of(first)->cls, cls, "class of a refilled block");
+		CHECK(tcache_count(tc, cls) == bundle - 1,
+		      "class %u: %u cached after a refill of %u", cls, tcache_count(tc, cls),
+		      bundle);
+		for (; n <= capacity; n++) {
+			blocks[n] = take(cls);
+			if (n < bundle)
+				CHECK((uintptr_t)blocks[n] > (uintptr_t)blocks[n - 1],
+				      "a refill hands out the lowest address first");
+		}
+		tcache_flush_all(tc);
+		for (unsigned i = 0; i < capacity; i++)
+			put(cls, blocks[i]);
+		CHECK_U64(tcache_count(tc, cls), capacity, "a full bin");
+		CHECK(!tcache_push(tc, cls, blocks[capacity], state_of(blocks[capacity])),
+		      "a full bin has room");
+		put(cls, blocks[capacity]);
+		CHECK_U64(tcache_count(tc, cls), capacity - bundle + 1,
+			  "blocks after one too many");
+		CHECK(holds(cls, blocks[capacity]), "the block that was one too many");
+		for (unsigned i = 0; i < capacity; i++)
+			CHECK(holds(cls, blocks[i]) == (i < capacity - bundle),
+			      "class %u: block %u of %u", cls, i, capacity);
+		tcache_flush_all(tc);
+		CHECK_U64(tcache_count(tc, cls), 0, "blocks after a flush of all");
+		for (unsigned i = 0; i <= capacity; i++)
+			CHECK_U64(atomic_load_relaxed(state_of(blocks[i])), BLOCK_FREE,
+				  "state after it");
+	}
+	hak_check_all();
+	CHECK_U64(heap_counters().small_bytes, 0, "bytes of blocks out");
+}
+
+/* HAKMEM_RARE_PATHS=1: bins of no capacity. */
+static void rare_paths(void)
+{
+	void *blocks[5];
+	setup();
+	options.rare_paths = 1;
+	knob_reset_all();
+	tcache_refresh(tc);
+	FOR_EACH_CLASS(cls)
+	{
+		CHECK_U64(limit_of(cls), 0, "capacity");
+		CHECK_U64(tc->bundle[cls], 1, "bundle");
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		blocks[i] = take(CLASS);
+		CHECK_U64(tcache_count(tc, CLASS), 0, "cached blocks");
+	}
+	for (unsigned i = 0; i < 5; i++) {
+		put(CLASS, blocks[i]);
+		CHECK_U64(tcache_count(tc, CLASS), 0, "cached blocks");
+		CHECK_U64(inbox_backlog(&heap->inboxes[CLASS]), i + 1, "blocks on their way back");
+	}
+	options.rare_paths = 0;
+	setup();
+	blocks[0] = take(CLASS); /* of a slab that has room, so nothing is drained */
+	put(CLASS, blocks[0]);
+	tcache_flush_all(tc);
+	hak_check_all();
+}
+
+static bool all_zeros(const struct tcache *constant)
+{
+	return unit_first_nonzero(constant, sizeof(*constant)) == sizeof(*constant);
+}
+
+static void constant_caches(void)
+{
+	struct tcache *constant[] = { &tcache_unborn, &tcache_dead };
+	_Atomic uint8_t state = 0;
+	setup();
+	CHECK(tcache_is_real(tc), "a heap's cache is real");
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK(!tcache_is_real(constant[i]), "constant cache %u counts as real", i);
+		for (unsigned cls = 0; cls <= HAK_CLASS_COUNT; cls++) {
+			CHECK_PTR(tcache_pop(constant[i], cls), NULL, "pop of a constant cache");
+			CHECK_PTR(tcache_pop(constant[i], cls), NULL,
+				  "second pop of a constant cache");
+			CHECK(!tcache_push(constant[i], cls, constant, &state),
+			      "room in a constant cache");
+			CHECK(!tcache_holds(constant[i], cls, constant, &state),
+			      "a constant cache holds a block");
+		}
+		CHECK(all_zeros(constant[i]), "constant cache %u has been written to", i);
+	}
+}
+
+static const struct test_case cases[] = {
+	{ "constant_caches", constant_caches },
+	{ "limits_follow_knobs", limits_follow_knobs },
+	{ "stack_order", stack_order },
+	{ "refill_and_flush", refill_and_flush },
+	{ "smaller_limit_flushes", smaller_limit_flushes },
+	{ "membership", membership },
+	{ "rare_paths", rare_paths },
+};
+
+UNIT_MAIN(cases)
