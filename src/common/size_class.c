@@ -53,11 +53,11 @@ void size_class_init(void)
 unsigned size_class_aligned(size_t bytes, size_t align)
 {
 	/* A slab starts at a multiple of the unit, so its blocks are as aligned as
-	 * their size is. */
-	if (bytes > HAK_SMALL_MAX || align > HAK_UNIT_BYTES)
+	 * their size is. Where classes are `step` apart, all are multiples of step: an
+	 * alignment up to step holds for each; with a larger one, bytes rounded up to
+	 * its multiple is a multiple of step, and so a class itself. */
+	if (bytes > HAK_SMALL_MAX || align > HAK_SMALL_MAX)
 		return 0;
-	for (unsigned cls = size_class(bytes); cls <= HAK_CLASS_COUNT; cls++)
-		if (class_bytes(cls) % align == 0)
-			return cls;
-	return 0;
+	bytes = align_up(bytes == 0 ? 1 : bytes, align);
+	return bytes <= HAK_SMALL_MAX ? size_class(bytes) : 0;
 }

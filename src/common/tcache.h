@@ -21,7 +21,7 @@ enum {
 	TCACHE_SLOTS = 64,     /* the largest candidate of its knob */
 	TCACHE_BIN_SLOTS = 70, /* makes a bin 9 * 64 bytes: bins spread over the cache's sets */
 	/* A class's cache holds at most this many bytes, but TCACHE_MIN_BLOCKS at least. */
-	TCACHE_CLASS_BYTES = 128 * 1024,
+	TCACHE_CLASS_BYTES = 256 * 1024,
 	TCACHE_MIN_BLOCKS = 4,
 };
 

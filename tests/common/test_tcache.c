@@ -67,7 +67,7 @@ static void put(unsigned cls, void *block)
 static unsigned expected_capacity(unsigned cls, int32_t capacity, int32_t diet)
 {
 	unsigned by_knob = (unsigned)(capacity * diet / 100);
-	unsigned by_bytes = (unsigned)max_size(131072 / class_bytes(cls), 4);
+	unsigned by_bytes = (unsigned)max_size(262144 / class_bytes(cls), 4);
 	return by_knob < by_bytes ? by_knob : by_bytes;
 }
 
@@ -229,16 +229,18 @@ static void refill_and_flush(void)
 	FOR_EACH_CLASS(cls)
 	{
 		unsigned capacity = limit_of(cls), bundle = tc->bundle[cls];
+		/* What a fresh slab has: a second one is not begun for the rest. */
+		unsigned refill = bundle < class_layout[cls].capacity ? bundle : class_layout[cls].capacity;
 		void *blocks[TCACHE_SLOTS + 1], *first;
 		unsigned n = 1;
 		first = blocks[0] = take(cls);
 		CHECK_U64(slab_of(first)->cls, cls, "class of a refilled block");
-		CHECK(tcache_count(tc, cls) == bundle - 1,
+		CHECK(tcache_count(tc, cls) == refill - 1,
 		      "class %u: %u cached after a refill of %u", cls, tcache_count(tc, cls),
-		      bundle);
+		      refill);
 		for (; n <= capacity; n++) {
 			blocks[n] = take(cls);
-			if (n < bundle)
+			if (n < refill)
 				CHECK((uintptr_t)blocks[n] > (uintptr_t)blocks[n - 1],
 				      "a refill hands out the lowest address first");
 		}
