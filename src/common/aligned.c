@@ -3,22 +3,7 @@
  * what the program holds is always the start of a block. */
 #include <string.h>
 
-#include "common/emergency.h"
 #include "common/entry.h"
-
-static void *aligned_alloc_any(size_t align, size_t bytes, bool *zeroed)
-{
-	struct slow_scope scope;
-	void *p;
-	*zeroed = true;
-	if (HAK_LIKELY(slow_enter(&scope)))
-		p = entry_alloc_any(bytes, align, zeroed);
-	else
-		p = emergency_alloc(bytes, align);
-	slow_leave(&scope);
-	thread_finish_attach();
-	return p;
-}
 
 void *entry_aligned_alloc(size_t align, size_t bytes)
 {
@@ -29,13 +14,13 @@ void *entry_aligned_alloc(size_t align, size_t bytes)
 		return entry_malloc(bytes);
 	cls = size_class_aligned(bytes, align);
 	p = tcache_pop(thread_state.tcache, cls);
-	return HAK_LIKELY(p != NULL) ? p : aligned_alloc_any(align, bytes, &zeroed);
+	return HAK_LIKELY(p != NULL) ? p : entry_alloc_slow(bytes, align, &zeroed);
 }
 
 void *entry_aligned_zalloc(size_t align, size_t bytes)
 {
 	bool zeroed;
-	void *p = aligned_alloc_any(align, bytes, &zeroed);
+	void *p = entry_alloc_slow(bytes, align, &zeroed);
 	if (p != NULL && !zeroed)
 		memset(p, 0, bytes);
 	return p;

@@ -38,7 +38,7 @@ static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
 	return huge_alloc(bytes, align, zeroed);
 }
 
-void *entry_alloc_any(size_t bytes, size_t align, bool *zeroed)
+static void *alloc_any(size_t bytes, size_t align, bool *zeroed)
 {
 	void *p;
 	if (!entry_size_is_possible(bytes) || align > PTRDIFF_MAX)
@@ -50,13 +50,13 @@ void *entry_alloc_any(size_t bytes, size_t align, bool *zeroed)
 	return p;
 }
 
-static void *alloc_slow(size_t bytes, size_t align, bool *zeroed)
+void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 {
 	struct slow_scope scope;
 	void *p;
 	*zeroed = true;
 	if (HAK_LIKELY(slow_enter(&scope)))
-		p = entry_alloc_any(bytes, align, zeroed);
+		p = alloc_any(bytes, align, zeroed);
 	else
 		p = emergency_alloc(bytes, align);
 	slow_leave(&scope);
@@ -67,14 +67,14 @@ static void *alloc_slow(size_t bytes, size_t align, bool *zeroed)
 void *entry_malloc_slow(size_t bytes)
 {
 	bool zeroed;
-	return alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
+	return entry_alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
 }
 
 void *entry_zalloc(size_t bytes)
 {
 	bool zeroed = false;
 	void *p = bytes <= HAK_SMALL_MAX ? entry_malloc(bytes)
-					 : alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
+					 : entry_alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
 	if (p != NULL && !zeroed)
 		memset(p, 0, bytes);
 	return p;
@@ -106,7 +106,7 @@ static void free_block(const struct block_place *b, void *p)
 		tcache_put_slow(&h->tcache, b->cls, p, &b->slab->states[b->index]);
 }
 
-void entry_free_any(void *p)
+static void free_any(void *p)
 {
 	struct block_place b;
 	void *record;
@@ -142,9 +142,9 @@ void entry_free_slow(void *p)
 	entered = slow_enter(&scope);
 	if (HAK_LIKELY(entered)) {
 		void *deferred = emergency_take_deferred();
-		entry_free_any(p);
+		free_any(p);
 		if (HAK_UNLIKELY(deferred != NULL))
-			entry_free_any(deferred);
+			free_any(deferred);
 	} else {
 		emergency_defer_free(p);
 	}

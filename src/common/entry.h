@@ -19,7 +19,9 @@
 #include "common/tcache.h"
 #include "common/thread.h"
 
-/* Any size, any state of the thread. */
+/* Any size, any power of two as alignment, any state of the thread. *zeroed: every
+ * byte is zero. */
+void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed);
 HAK_COLD void *entry_malloc_slow(size_t bytes);
 /* Any pointer whatever, good or bad. */
 HAK_COLD void entry_free_slow(void *p);
@@ -35,10 +37,6 @@ void *entry_realloc(void *p, size_t bytes);
 size_t entry_usable_bytes(const void *p, const char *doing);
 /* Usable bytes of a block made for `bytes`; `bytes` if there can be none. */
 size_t entry_good_bytes(size_t bytes);
-
-/* For other entry points, between slow_enter and slow_leave. */
-void *entry_alloc_any(size_t bytes, size_t align, bool *zeroed);
-void entry_free_any(void *p);
 
 /* Blocks of more than this are refused: their ends could not be subtracted. */
 HAK_INLINE bool entry_size_is_possible(size_t bytes)

@@ -142,6 +142,9 @@ run_emulated() {
 		-E PYTHONHASHSEED=0 -E LC_ALL=C -E HOME=/nonexistent)
 	shift
 	if [ -n "$preload" ]; then
+		# No maintenance thread: some of the programs fork, and in a forked child of any program, the C library's
+		# allocator or ours, qemu 7.2 stops with a failed assertion when the child starts a thread.
+		settings+=(-E HAKMEM_BACKGROUND=0)
 		settings+=(-E "LD_PRELOAD=$preload" -E LD_DEBUG=bindings -E "LD_DEBUG_OUTPUT=$work/trace/ld")
 	fi
 	timeout -k 5 120 "${emulator[@]}" "${settings[@]}" "$@"
