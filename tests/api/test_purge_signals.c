@@ -1,7 +1,10 @@
 /*
  * Signal handlers that allocate, while the program's own threads do the
  * maintenance (no thread for it) and each freed page goes back at once: the
- * handler interrupts purges again and again and must never wait for one.
+ * handler interrupts purges again and again and must never wait for one. It may
+ * be refused memory then, but what it gets is its own. Its size is not that of
+ * the program's blocks: malloc is no async-signal-safe function, and the same
+ * size in both would ask it to be.
  * CTest sets HAKMEM_BACKGROUND=0 and HAKMEM_PURGE_DELAY_MS=0.
  */
 #include <sys/time.h>
@@ -27,11 +30,12 @@ static void handler(int sig)
 	(void)sig;
 	for (i = 0; i < HANDLER_BLOCKS; i++) {
 		p[i] = api.malloc(HANDLER_BYTES);
-		REQUIRE(p[i], "malloc in a handler failed");
-		p[i][0] = p[i][HANDLER_BYTES - 1] = (char)i;
+		if (p[i])
+			p[i][0] = p[i][HANDLER_BYTES - 1] = (char)i;
 	}
 	while (i-- > 0) {
-		CHECK(p[i][0] == (char)i && p[i][HANDLER_BYTES - 1] == (char)i,
+		CHECK(!p[i] || (p[i][0] == (char)i &&
+				p[i][HANDLER_BYTES - 1] == (char)i),
 		      "block %u of the handler changed", i);
 		api.free(p[i]);
 	}

@@ -139,7 +139,7 @@ static size_t heaps(void)
 static void case_detached_threads_leave_no_heaps(void)
 {
 	enum { TOGETHER = 24 };
-	unsigned i, count = test_scaled(3000, 300);
+	unsigned i, count = test_scaled(1000, 200);
 	size_t before = heaps(), after;
 	pthread_attr_t attr;
 	pthread_t t;

@@ -304,27 +304,33 @@ static void fork_leaves_own_locks(void)
 	CHECK(is_free(&middle), "free at the end");
 }
 
-static void *hold_until_waited_for(void *arg)
+struct hold {
+	_Atomic bool holds, tried;
+};
+
+static void *hold_until_tried(void *arg)
 {
-	_Atomic bool *holds = arg;
+	struct hold *h = arg;
 	lock_acquire(&low);
-	atomic_store_release(holds, true);
-	wait_until_waited_for(&low);
+	atomic_store_release(&h->holds, true);
+	while (!atomic_load_acquire(&h->tried))
+		sched_yield();
 	lock_release(&low);
 	return NULL;
 }
 
 static void fork_waits_for_holders(void)
 {
-	_Atomic bool holds = false;
+	struct hold h = { false, false };
 	pthread_t t;
 	setup();
-	t = unit_thread(hold_until_waited_for, &holds);
-	while (!atomic_load_acquire(&holds))
+	t = unit_thread(hold_until_tried, &h);
+	while (!atomic_load_acquire(&h.holds))
 		sched_yield();
 	lock_fork_begin();
 	CHECK(!lock_try_for_fork(&low), "a lock that is held");
 	CHECK(!lock_is_mine(&low) && thread_state.held == NULL, "is not taken");
+	atomic_store_release(&h.tried, true);
 	for_fork(&low);
 	CHECK(lock_is_mine(&low), "a holder that does not wait for us lets go");
 	lock_fork_end();
