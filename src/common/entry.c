@@ -38,15 +38,27 @@ static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
 	return huge_alloc(bytes, align, zeroed);
 }
 
+/* Let go of all that is kept for speed: it may hold the memory, or the address
+ * space, that is missing. */
+static HAK_COLD void reclaim(void)
+{
+	struct heap *h = thread_heap();
+	huge_purge(0);
+	if (h != NULL)
+		heap_reclaim(h);
+	superslab_unmap_free();
+}
+
 static void *alloc_any(size_t bytes, size_t align, bool *zeroed)
 {
 	void *p;
 	if (!entry_size_is_possible(bytes) || align > PTRDIFF_MAX)
 		return NULL;
 	p = alloc_once(bytes, align, zeroed);
-	/* Mappings kept for reuse may be what is missing. */
-	if (HAK_UNLIKELY(p == NULL) && huge_purge(0) > 0)
+	if (HAK_UNLIKELY(p == NULL)) {
+		reclaim();
 		p = alloc_once(bytes, align, zeroed);
+	}
 	return p;
 }
 

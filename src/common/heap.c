@@ -413,6 +413,21 @@ void heap_release(struct heap *h)
 	lock_release(&heaps_lock);
 }
 
+void heap_reclaim(struct heap *h)
+{
+	tcache_flush_all(&h->tcache);
+	heap_lock(h);
+	inbox_drain_all_locked(h);
+	FOR_EACH_CLASS(cls) {
+		LIST_FOR_EACH_SAFE(n, &h->classes[cls].partial) {
+			struct slab *s = LIST_ENTRY(n, struct slab, link);
+			if (s->free_count == s->capacity)
+				slab_retire_locked(h, s);
+		}
+	}
+	lock_release(&h->lock);
+}
+
 /* ---- maintenance */
 
 /* Look at up to RELEASE_SLABS_PER_LOCK slabs and release pages of those that are

@@ -41,6 +41,10 @@ struct heap *heap_acquire(void);
 /* The thread ends: return its blocks, orphan its slabs, make the heap idle. */
 void heap_release(struct heap *h);
 
+/* No memory: return the thread's cached blocks and every wholly free slab, also
+ * those that a class would keep for its next malloc. */
+void heap_reclaim(struct heap *h);
+
 /* The heap without a thread. */
 struct heap *heap_orphans(void);
 

@@ -4,7 +4,6 @@
 #include "common/meta.h"
 #include "common/os.h"
 #include "common/registry.h"
-#include "common/superslab.h"
 
 enum {
 	/* What the cache of freed mappings may hold: one mapping, all together. */
@@ -89,9 +88,6 @@ static struct huge *huge_map(size_t bytes, size_t align)
 	if (h == NULL)
 		return NULL;
 	p = os_map(bytes, align);
-	/* Address space that free superslabs and freed mappings hold may be enough. */
-	if (p == NULL && huge_purge(0) + superslab_unmap_free() > 0)
-		p = os_map(bytes, align);
 	if (p != NULL && !registry_reserve((uintptr_t)p, bytes)) {
 		os_unmap(p, bytes);
 		p = NULL;
