@@ -147,7 +147,9 @@ static void child_of_threads(uint64_t seed)
 	for (i = 0; i < HANDED; i++)
 		api.free(__atomic_exchange_n(&handed[i], NULL,
 					     __ATOMIC_ACQUIRE));
-	if (CHECK(pthread_create(&t, NULL, child_thread,
+	/* qemu-user 7.2 stops when a forked child of a threaded process makes one. */
+	if (!test_under_qemu() &&
+	    CHECK(pthread_create(&t, NULL, child_thread,
 				 (void *)(uintptr_t)(seed + 1)) == 0,
 		  "pthread_create in the child failed, errno %d", errno))
 		pthread_join(t, NULL);
