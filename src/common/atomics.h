@@ -5,6 +5,8 @@
 
 #include <stdatomic.h>
 
+#include "common/base.h"
+
 #define atomic_load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
 #define atomic_load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
 #define atomic_store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
@@ -27,14 +29,8 @@
 /* A pointer whose target is reached only through the pointer itself: the
  * address dependency orders the loads on every CPU we run on. ThreadSanitizer
  * does not know dependencies and is given an acquire. */
-#if defined(__SANITIZE_THREAD__)
+#if HAK_SANITIZED_THREAD
 #define atomic_load_dependent(p) atomic_load_acquire(p)
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define atomic_load_dependent(p) atomic_load_acquire(p)
-#else
-#define atomic_load_dependent(p) atomic_load_relaxed(p)
-#endif
 #else
 #define atomic_load_dependent(p) atomic_load_relaxed(p)
 #endif

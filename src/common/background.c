@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -12,6 +13,49 @@
 #include "common/tcache.h"
 #include "common/thread.h"
 
+static void give_up_capabilities(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+	syscall(SYS_capset, &header, none);
+}
+
+static int background_main(void *arg)
+{
+	void (*fn)(void) = (void (*)(void))(uintptr_t)arg;
+	/* All of it: in a forked child this memory is that of the parent's thread. The
+	 * thread never allocates. */
+	thread_state = (struct thread_local_state){ .tcache = &tcache_dead };
+	give_up_capabilities();
+	fn();
+	return 0;
+}
+
+#if HAK_SANITIZED
+/* A sanitizer keeps state of its own per thread and must know of each. Its builds do
+ * not serve the program's malloc, so pthread_create() does no harm there. */
+static void *background_pthread(void *arg)
+{
+	background_main(arg);
+	return NULL;
+}
+
+int background_start(void (*fn)(void))
+{
+	sigset_t all, old;
+	pthread_t thread;
+	int err;
+	if (os_fault_due(OS_THREAD))
+		return -EAGAIN;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&thread, NULL, background_pthread, (void *)(uintptr_t)fn);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err == 0)
+		pthread_detach(thread);
+	return -err;
+}
+#else
 enum {
 	STACK_BYTES = 64 * 1024,
 	/* Kept free on both sides of what is reached from the thread pointer: the C
@@ -45,24 +89,6 @@ static struct tls_extent tls_extent(void)
 	return e;
 }
 
-static void give_up_capabilities(void)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
-	syscall(SYS_capset, &header, none);
-}
-
-static int background_main(void *arg)
-{
-	void (*fn)(void) = (void (*)(void))(uintptr_t)arg;
-	/* All of it: in a forked child this memory is that of the parent's thread. The
-	 * thread never allocates. */
-	thread_state = (struct thread_local_state){ .tcache = &tcache_dead };
-	give_up_capabilities();
-	fn();
-	return 0;
-}
-
 int background_start(void (*fn)(void))
 {
 	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
@@ -90,3 +116,4 @@ int background_start(void (*fn)(void))
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return tid < 0 ? -err : 0;
 }
+#endif

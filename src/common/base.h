@@ -18,6 +18,24 @@
 #define HAK_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define HAK_CONTAINER_OF(ptr, type, member) ((type *)((uintptr_t)(ptr) - offsetof(type, member)))
 
+/* Is this a build for a sanitizer? gcc defines macros, clang has features. */
+#if defined(__has_feature)
+#define HAK_HAS_FEATURE(f) __has_feature(f)
+#else
+#define HAK_HAS_FEATURE(f) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || HAK_HAS_FEATURE(thread_sanitizer)
+#define HAK_SANITIZED_THREAD 1
+#else
+#define HAK_SANITIZED_THREAD 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || HAK_HAS_FEATURE(address_sanitizer)
+#define HAK_SANITIZED_ADDRESS 1
+#else
+#define HAK_SANITIZED_ADDRESS 0
+#endif
+#define HAK_SANITIZED (HAK_SANITIZED_THREAD || HAK_SANITIZED_ADDRESS)
+
 /* Three strengths of check: HAK_STATIC_ASSERT at build time, HAK_ASSERT in dev
  * builds (constant time), and the ..._check() walks of each module. */
 #ifndef HAKMEM_DEV
