@@ -1,6 +1,6 @@
 /* What depends on the CPU, as one table: filled once by the generic backend and
- * then overlaid by the architecture's with what the CPU has, before a second
- * thread exists or on the first question; read-only from then on. */
+ * then overlaid by the architecture's with what the CPU has, at the first question;
+ * read-only from then on. */
 #ifndef HAK_ARCH_ARCH_H
 #define HAK_ARCH_ARCH_H
 

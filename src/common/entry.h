@@ -2,10 +2,10 @@
  * cold call each for everything else. These functions return NULL for "no memory"
  * and leave errno alone; src/common/api_*.c turn that into ENOMEM.
  *
- * malloc, hit:  size -> class (1 load), cache pointer (1), top (1), block (1),
- *               store top; branches: too large, empty.
+ * malloc, hit:  size -> class (1 load), cache pointer (1), count (1), block (1),
+ *               store count; branches: too large, empty.
  * free, hit:    root (1 load), entry (1), geometry (1), record (1), state (1), cache
- *               pointer, top and limit (3), slot of the double-free check (0-1);
+ *               pointer, count and limit (3), slot of the double-free check (1);
  *               3 stores; branches: not covered, not small, not a block start,
  *               free, full, cached already.
  */

@@ -149,13 +149,3 @@ void report_double_free(const void *block, const char *how)
 		text_block(&t, (uintptr_t)block, record);
 	report_end(&t);
 }
-
-void report_corrupt_cache(const void *entry, unsigned cls)
-{
-	char buf[2048];
-	struct text t;
-	report_begin(&t, buf, sizeof(buf), "TLS_SLL_HDR_RESET");
-	text_printf(&t, "thread cache of class %u (%zu bytes) holds %p, which is no free block of it\n",
-		    cls, class_bytes(cls), entry);
-	report_end(&t);
-}

@@ -13,9 +13,6 @@ HAK_COLD void report_bad_pointer(const void *p, const char *doing);
 /* `block` is free already; `how` says what showed it. */
 HAK_COLD void report_double_free(const void *block, const char *how);
 
-/* A cached entry is not a free block of its class. */
-HAK_COLD void report_corrupt_cache(const void *entry, unsigned cls);
-
 /* Reports so far. */
 uint64_t report_count(void);
 

@@ -8,7 +8,7 @@
  * the slot of the thread cache in which the block was put last. That slot is a
  * hint to be verified, which makes "is this block in my cache?" exact without any
  * work in malloc (the sparse set of Briggs and Torczon, 1993): block b is there
- * iff its slot lies below the cache's top and holds b.
+ * iff its slot is one of those in use and holds b.
  *
  * Owned by one heap at a time: who touches more than `states` and `owner` holds
  * that heap's lock. A block's state is written by whoever holds the block.

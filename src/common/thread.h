@@ -2,7 +2,7 @@
  * a heap at its first slow path, giving it back at its end; and the start-up of
  * the whole library.
  *
- * The cache pointer starts at a constant empty cache whose bins fail into the
+ * The cache pointer starts at an empty cache, never written, whose bins fail into the
  * slow path, so "first call of the thread", "library not initialised" and
  * "thread already torn down" cost the hot path nothing.
  */
