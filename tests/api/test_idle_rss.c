@@ -11,7 +11,7 @@
 enum {
 	BLOCK_BYTES = 512,
 	BLOCKS = 200 * 1000 * 1000 / BLOCK_BYTES,
-	IDLE_MS = 2000, LATE_MS = 8000,
+	IDLE_MS = 2000,
 };
 static const size_t limit_bytes = 16u << 20;
 static const size_t filled_at_least = 190u << 20;
@@ -74,11 +74,6 @@ static void expect_idle_rss(size_t full, const char *what)
 	rss = api_rss_bytes();
 	test_say("%s: RSS %zu KiB full, %zu KiB after %d ms idle", what,
 		 full >> 10, rss >> 10, (int)IDLE_MS);
-	/* Beside other work the maintenance thread gets its turn later. */
-	for (unsigned more = 0; rss > limit && more < LATE_MS; more += 250) {
-		api_sleep_ms(250);
-		rss = api_rss_bytes();
-	}
 	CHECK(rss <= limit, "%s: expected RSS <= %zu KiB, found %zu KiB", what,
 	      limit >> 10, rss >> 10);
 }
