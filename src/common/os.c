@@ -142,10 +142,10 @@ bool os_purge(void *p, size_t bytes)
 	return true;
 }
 
-void os_prefer_huge_pages(void *p, size_t bytes)
+void os_prefer_huge_pages(void *p, size_t bytes, bool prefer)
 {
 	if (!os_fault_due(OS_MADVISE))
-		(void)madvise(p, bytes, MADV_HUGEPAGE);
+		(void)madvise(p, bytes, prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes)

@@ -25,8 +25,8 @@ bool os_unmap(void *p, size_t bytes);
  * False: refused, content kept. */
 bool os_purge(void *p, size_t bytes);
 
-/* Ask for huge pages in a range. Best effort. */
-void os_prefer_huge_pages(void *p, size_t bytes);
+/* Ask for huge pages, or for small ones only, in a range. Best effort. */
+void os_prefer_huge_pages(void *p, size_t bytes, bool prefer);
 
 /* Resize a mapping where it is. False: refused, unchanged. */
 bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes);

@@ -218,15 +218,19 @@ size_t slab_release_pages(struct slab *s, unsigned min_pages)
 	size_t block = class_bytes(s->cls);
 	size_t bytes = 0;
 	uint32_t i = next_bit(s, 0, true);
-	/* Pages that only blocks above `carved` touch were never in memory. */
-	while (i < s->carved) {
+	/* Only a huge page brings pages into memory that blocks above `carved` alone
+	 * touch. */
+	uint32_t limit = superslab_has_huge_pages(s->superslab) ? s->capacity : s->carved;
+	while (i < limit) {
 		uint32_t j = next_bit(s, i, false);
-		size_t end = min_size(j, s->carved) * block;
+		size_t end = min_size(j, limit) * block;
 		if (j == s->capacity) /* the rest of the last page is free too */
 			end = align_up(end, page);
 		bytes += release_run(s, align_up(i * block, page) / page, end / page, min_pages);
 		i = next_bit(s, j, true);
 	}
+	if (bytes > 0)
+		superslab_use_small_pages(s->superslab);
 	return bytes;
 }
 

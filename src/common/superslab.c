@@ -75,19 +75,45 @@ static void buckets_insert(struct buckets *b, struct list_node *n, unsigned run)
 	b->nonempty |= UINT64_C(1) << run;
 }
 
-/* Set the masks of s and move it to the buckets that they call for. */
+/* Set the masks of s and move it to the buckets and the place by age that they call
+ * for. */
 static void set_masks_locked(struct superslab *s, uint32_t free_mask, uint32_t dirty_mask)
 {
+	bool more_dirty = (dirty_mask & ~s->dirty_mask) != 0;
 	HAK_ASSERT((dirty_mask & ~free_mask) == 0);
 	buckets_remove(&pool.by_free, &s->free_link, mask32_longest_run(s->free_mask));
 	buckets_remove(&pool.by_dirty, &s->dirty_link, mask32_longest_run(s->dirty_mask));
 	atomic_add_relaxed(&dirty_units, (size_t)bit_count(dirty_mask) - bit_count(s->dirty_mask));
 	s->free_mask = free_mask;
 	s->dirty_mask = dirty_mask;
+	s->zero_mask &= free_mask;
 	buckets_insert(&pool.by_free, &s->free_link, mask32_longest_run(free_mask));
 	buckets_insert(&pool.by_dirty, &s->dirty_link, mask32_longest_run(dirty_mask));
-	if (dirty_mask == 0)
+	if (dirty_mask == 0 || more_dirty)
 		list_remove(&s->age_link);
+	if (more_dirty) {
+		s->freed_at_ms = os_now_ms();
+		list_push_back(&pool.aged, &s->age_link);
+	}
+}
+
+/* ---- huge pages */
+
+static void set_huge_pages_locked(struct superslab *s, bool on)
+{
+	if (atomic_load_relaxed(&s->huge_pages) == on)
+		return;
+	atomic_store_relaxed(&s->huge_pages, on);
+	os_prefer_huge_pages((void *)s->base, HAK_SUPERSLAB_BYTES, on);
+}
+
+void superslab_use_small_pages(struct superslab *s)
+{
+	if (!atomic_load_relaxed(&s->huge_pages))
+		return;
+	lock_acquire(&lock);
+	set_huge_pages_locked(s, false);
+	lock_release(&lock);
 }
 
 /* ---- growth */
@@ -118,13 +144,13 @@ static bool reserve_locked(void)
 	return p != NULL;
 }
 
-static bool wants_huge_pages_locked(void)
+static bool newest_wants_huge_pages_locked(void)
 {
 	switch (knob_get(HAK_KNOB_HUGE_PAGES, 0)) {
 	case HUGE_PAGES_ALWAYS:
 		return true;
 	case HUGE_PAGES_FILLING:
-		return pool.count >= SMALL_PAGE_SUPERSLABS;
+		return pool.count > SMALL_PAGE_SUPERSLABS;
 	default:
 		return false;
 	}
@@ -140,7 +166,9 @@ static struct superslab *superslab_enter_locked(uintptr_t base, uint32_t present
 	s = meta_pool_alloc(&pool.records, sizeof(*s));
 	if (s == NULL)
 		return NULL;
-	*s = (struct superslab){ .base = base, .present_mask = present_mask };
+	*s = (struct superslab){
+		.base = base, .present_mask = present_mask, .zero_mask = present_mask
+	};
 	list_init(&s->free_link);
 	list_init(&s->dirty_link);
 	list_init(&s->age_link);
@@ -159,8 +187,7 @@ static struct superslab *superslab_create_locked(void)
 	if (s == NULL)
 		return NULL;
 	pool.reserve_next += HAK_SUPERSLAB_BYTES;
-	if (wants_huge_pages_locked())
-		os_prefer_huge_pages((void *)s->base, HAK_SUPERSLAB_BYTES);
+	s->wants_huge_pages = newest_wants_huge_pages_locked();
 	return s;
 }
 
@@ -224,6 +251,25 @@ static bool grow_locked(unsigned units, unsigned align_units)
 	return align_units == 1 && superslab_create_part_locked(units) != NULL;
 }
 
+static bool is_clean_locked(const struct superslab *s)
+{
+	return s->free_mask == s->present_mask && s->dirty_mask == 0;
+}
+
+/* The first touch is going to fill all of it. */
+static void begin_huge_pages_locked(struct superslab *s)
+{
+	set_huge_pages_locked(s, true);
+	set_masks_locked(s, s->free_mask, s->free_mask);
+}
+
+static void take_units_locked(struct superslab *s, uint32_t mask)
+{
+	set_masks_locked(s, s->free_mask & ~mask, s->dirty_mask & ~mask);
+	if (s->wants_huge_pages && s->free_mask == 0)
+		set_huge_pages_locked(s, true);
+}
+
 bool span_alloc(struct span *out, unsigned units, unsigned align_units)
 {
 	struct superslab *s;
@@ -244,24 +290,18 @@ bool span_alloc(struct span *out, unsigned units, unsigned align_units)
 		return false;
 	}
 	mask = mask32((unsigned)first, units);
+	if (s->wants_huge_pages && is_clean_locked(s))
+		begin_huge_pages_locked(s);
 	*out = (struct span){
 		.superslab = s,
 		.base = s->base + (uintptr_t)first * HAK_UNIT_BYTES,
 		.first = (uint16_t)first,
 		.units = (uint16_t)units,
-		.zeroed = (s->dirty_mask & mask) == 0,
+		.zeroed = (mask & ~s->zero_mask) == 0,
 	};
-	set_masks_locked(s, s->free_mask & ~mask, s->dirty_mask & ~mask);
+	take_units_locked(s, mask);
 	lock_release(&lock);
 	return true;
-}
-
-static void make_dirty_locked(struct superslab *s, uint32_t mask)
-{
-	set_masks_locked(s, s->free_mask | mask, s->dirty_mask | mask);
-	s->freed_at_ms = os_now_ms();
-	list_remove(&s->age_link);
-	list_push_back(&pool.aged, &s->age_link);
 }
 
 void span_free(struct superslab *s, unsigned first, unsigned units)
@@ -269,7 +309,7 @@ void span_free(struct superslab *s, unsigned first, unsigned units)
 	uint32_t mask = mask32(first, units);
 	lock_acquire(&lock);
 	HAK_ASSERT((s->free_mask & mask) == 0);
-	make_dirty_locked(s, mask);
+	set_masks_locked(s, s->free_mask | mask, s->dirty_mask | mask);
 	lock_release(&lock);
 }
 
@@ -283,7 +323,7 @@ bool span_extend(struct superslab *s, unsigned first, unsigned units, unsigned m
 	lock_acquire(&lock);
 	ok = (s->free_mask & mask) == mask;
 	if (ok)
-		set_masks_locked(s, s->free_mask & ~mask, s->dirty_mask & ~mask);
+		take_units_locked(s, mask);
 	lock_release(&lock);
 	return ok;
 }
@@ -310,13 +350,14 @@ static uint32_t purge_units(uintptr_t base, uint32_t mask)
 static size_t superslab_purge_one_locked(struct superslab *s)
 {
 	uint32_t mask = s->dirty_mask, failed;
+	if (mask != s->present_mask)
+		set_huge_pages_locked(s, false);
 	set_masks_locked(s, s->free_mask & ~mask, 0);
 	lock_release(&lock);
 	failed = purge_units(s->base, mask);
 	lock_acquire(&lock);
-	set_masks_locked(s, s->free_mask | mask, s->dirty_mask);
-	if (failed != 0)
-		make_dirty_locked(s, failed);
+	set_masks_locked(s, s->free_mask | mask, s->dirty_mask | failed);
+	s->zero_mask |= mask & ~failed;
 	return (size_t)bit_count(mask & ~failed) * HAK_UNIT_BYTES;
 }
 
@@ -389,6 +430,7 @@ static void check_one(const struct superslab *s)
 	HAK_VERIFY(s->base % HAK_SUPERSLAB_BYTES == 0);
 	HAK_VERIFY((s->free_mask & ~s->present_mask) == 0);
 	HAK_VERIFY((s->dirty_mask & ~s->free_mask) == 0);
+	HAK_VERIFY((s->zero_mask & ~s->free_mask) == 0);
 	HAK_VERIFY((s->dirty_mask == 0) == list_is_empty(&s->age_link));
 	HAK_VERIFY((s->free_mask == 0) == list_is_empty(&s->free_link));
 	for (unsigned i = 0; i < HAK_SUPERSLAB_UNITS; i++) {

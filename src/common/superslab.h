@@ -3,18 +3,25 @@
  * block.
  *
  *   units of a superslab = those of its live spans + free_mask (+ those a purge
- *   holds for a moment); dirty_mask, the free units whose pages have been touched
- *   since they last came from the kernel, is a subset of free_mask.
+ *   holds for a moment); of the free units, dirty_mask are those whose pages may be
+ *   in memory, and zero_mask those whose bytes are all zero.
  *
  * A span is taken from dirty units if some run of them is long enough, else from
  * clean ones; in both cases from the superslab whose longest run fits tightest,
  * so that sparse superslabs get a chance to drain. All is under one lock, taken
  * once per slab or large block. Purging takes units out of free_mask, works
  * without the lock, and puts them back clean.
+ *
+ * Huge pages: the kernel fills 2 MiB at the first touch, so a superslab that asks
+ * for them has all its free units dirty, though zero, as soon as one is taken. And
+ * khugepaged makes a whole huge page again of one that has been given back in part:
+ * from the first partial purge on, a superslab asks for small pages, until it is
+ * full again.
  */
 #ifndef HAK_COMMON_SUPERSLAB_H
 #define HAK_COMMON_SUPERSLAB_H
 
+#include "common/atomics.h"
 #include "common/base.h"
 #include "common/list.h"
 
@@ -29,7 +36,10 @@ struct superslab {
 	uint32_t present_mask; /* units that are mapped: all, but for those of scarce times */
 	uint32_t free_mask;
 	uint32_t dirty_mask;
-	uint32_t freed_at_ms; /* when a unit last became dirty */
+	uint32_t zero_mask;
+	uint32_t freed_at_ms;    /* when a unit last became dirty */
+	bool wants_huge_pages;   /* constant */
+	_Atomic bool huge_pages; /* asked for now; written under the lock */
 };
 
 struct span {
@@ -49,6 +59,14 @@ void span_free(struct superslab *s, unsigned first, unsigned units);
 
 /* Take the `more` units right behind [first, first + units). False: not free. */
 bool span_extend(struct superslab *s, unsigned first, unsigned units, unsigned more);
+
+HAK_INLINE bool superslab_has_huge_pages(const struct superslab *s)
+{
+	return atomic_load_relaxed(&s->huge_pages);
+}
+
+/* Part of a span of s is going back to the kernel: see "Huge pages" above. */
+void superslab_use_small_pages(struct superslab *s);
 
 /* Give the pages of free units back to the kernel: those of superslabs that have
  * freed nothing for delay_ms, until deadline_ns (os_now_ns; 0: no limit). Returns

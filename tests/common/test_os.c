@@ -65,7 +65,8 @@ static void purge(void)
 	CHECK_U64(test_verify(p, 2 * page, 3), 2 * page, "content after a refused purge");
 	CHECK_U64(os_counters().purged_bytes - purged, 3 * page, "purged bytes after a refusal");
 	CHECK_U64(os_counters().purge_failures - failures, 1, "refused purges");
-	os_prefer_huge_pages(p, 8 * page); /* at least harmless */
+	os_prefer_huge_pages(p, 8 * page, true); /* at least harmless */
+	os_prefer_huge_pages(p, 8 * page, false);
 	CHECK_U64(test_verify(p, 2 * page, 3), 2 * page, "content after os_prefer_huge_pages");
 	os_unmap(p, 8 * page);
 }

@@ -1,5 +1,5 @@
-/* common/superslab.c against a model: two words of bits per superslab, for what is
- * in use and what is dirty.
+/* common/superslab.c against a model: words of bits per superslab, for what is in
+ * use, what is dirty and what is zero.
  *
  * Random allocations, frees, extensions, purges and unmappings act on both. Each
  * span is the place that the rules ask for (dirty before clean, tightest
@@ -14,12 +14,17 @@
 #include "common/purge.h"
 #include "common/superslab.h"
 
-enum { MAX_SUPERSLABS = 256, MAX_SPANS = 400 };
+enum {
+	MAX_SUPERSLABS = 256,
+	MAX_SPANS = 400,
+	SMALL_PAGE_SUPERSLABS = 8, /* of the policy "filling", which is the default */
+};
 
 struct model {
 	struct superslab *s;
 	uintptr_t base;
-	uint32_t used, dirty;
+	uint32_t used, dirty, zero;
+	bool huge_pages;
 };
 
 struct live {
@@ -112,6 +117,9 @@ static void compare(const char *after)
 		CHECK(m->s->free_mask == ~m->used && m->s->dirty_mask == m->dirty,
 		      "superslab %u after %s: free %#x dirty %#x, model: free %#x dirty %#x", i,
 		      after, m->s->free_mask, m->s->dirty_mask, ~m->used, m->dirty);
+		CHECK(m->s->zero_mask == m->zero && m->s->huge_pages == m->huge_pages,
+		      "superslab %u after %s: zero %#x huge pages %d, model: zero %#x huge pages %d",
+		      i, after, m->s->zero_mask, m->s->huge_pages, m->zero, m->huge_pages);
 		free_units += bit_count(~m->used);
 		dirty_units += bit_count(m->dirty);
 	}
@@ -136,7 +144,11 @@ static void check_place(const struct span *sp, unsigned units, unsigned align)
 	if (m == NULL) {
 		CHECK(by_dirty == 0 && by_free == 0, "a new superslab while an old one has room");
 		m = &models[nmodels++];
-		*m = (struct model){ .s = sp->superslab, .base = sp->superslab->base };
+		*m = (struct model){ .s = sp->superslab,
+				     .base = sp->superslab->base,
+				     .zero = UINT32_MAX };
+		CHECK(m->s->wants_huge_pages == (nmodels > SMALL_PAGE_SUPERSLABS),
+		      "superslab %u wants huge pages: %d", nmodels, m->s->wants_huge_pages);
 	} else if (by_dirty > 0) {
 		CHECK((m->dirty & mask) == mask && longest(m->dirty) == by_dirty,
 		      "a dirty run of %u was there; given %#x of a superslab with dirty %#x",
@@ -150,8 +162,21 @@ static void check_place(const struct span *sp, unsigned units, unsigned align)
 		      m->base % HAK_SUPERSLAB_BYTES == 0,
 	      "a span at %#zx in the superslab at %#zx", sp->base, m->base);
 	CHECK((m->used & mask) == 0, "units %#x are in use: %#x", mask, m->used & mask);
-	CHECK(sp->zeroed == ((m->dirty & mask) == 0), "zeroed is %d; dirty of %#x: %#x", sp->zeroed,
-	      mask, m->dirty & mask);
+	CHECK(sp->zeroed == ((m->zero & mask) == mask), "zeroed is %d; zero of %#x: %#x", sp->zeroed,
+	      mask, m->zero & mask);
+}
+
+static void model_take(struct model *m, uint32_t mask)
+{
+	if (m->s->wants_huge_pages && m->used == 0 && m->dirty == 0) {
+		m->huge_pages = true;
+		m->dirty = UINT32_MAX;
+	}
+	m->used |= mask;
+	m->dirty &= ~mask;
+	m->zero &= ~mask;
+	if (m->s->wants_huge_pages && m->used == UINT32_MAX)
+		m->huge_pages = true;
 }
 
 static void step_alloc(uint64_t *rng)
@@ -163,8 +188,7 @@ static void step_alloc(uint64_t *rng)
 		return;
 	REQUIRE(span_alloc(&l->span, units, align), "no memory");
 	check_place(&l->span, units, align);
-	model_of(l->span.superslab)->used |= mask32(l->span.first, units);
-	model_of(l->span.superslab)->dirty &= ~mask32(l->span.first, units);
+	model_take(model_of(l->span.superslab), mask32(l->span.first, units));
 	if (l->span.zeroed)
 		for (unsigned u = 0; u < units; u++)
 			CHECK(*unit_word(&l->span, u, false) == 0 &&
@@ -207,8 +231,7 @@ static void step_extend(uint64_t *rng)
 	tag_check(l, "after an extension");
 	if (!got)
 		return;
-	m->used |= mask32(end, more);
-	m->dirty &= ~mask32(end, more);
+	model_take(m, mask32(end, more));
 	l->span.units = (uint16_t)(l->span.units + more);
 	tag_write(l, test_random(rng));
 }
@@ -242,8 +265,13 @@ static void step_purge(uint64_t *rng)
 	done = purge(0, 0, &more);
 	CHECK_U64(done, dirty, "purged bytes");
 	CHECK(!more, "more to purge after all is purged");
-	for (unsigned i = 0; i < nmodels; i++)
-		models[i].dirty = 0;
+	for (unsigned i = 0; i < nmodels; i++) {
+		struct model *m = &models[i];
+		if (m->dirty != 0 && m->dirty != UINT32_MAX)
+			m->huge_pages = false;
+		m->zero |= m->dirty;
+		m->dirty = 0;
+	}
 	for (unsigned i = 0; i < nspans; i++)
 		tag_check(&spans[i], "after a purge");
 }
