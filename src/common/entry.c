@@ -94,28 +94,31 @@ void *entry_zalloc(size_t bytes)
 
 /* ---- free */
 
-/* Where a block lies that is known to be free; NULL: it is in use as far as this
- * thread can tell. */
-static const char *free_block_place(const struct block_place *b, const void *p)
+/* Where a block lies that is free; NULL: the program has it. */
+static const char *free_block_place(const struct block_place *b)
 {
-	const _Atomic uint8_t *state = &b->slab->states[b->index];
-	if (atomic_load_relaxed(state) == BLOCK_FREE)
+	switch (atomic_load_relaxed(b->state)) {
+	case BLOCK_LIVE:
+		return NULL;
+	case BLOCK_CACHED:
+		return "it is in a thread's cache";
+	default:
 		return "it is in its slab";
-	if (tcache_holds(thread_state.tcache, b->cls, p, state))
-		return "it is in this thread's cache";
-	return NULL;
+	}
 }
 
 static void free_block(const struct block_place *b, void *p)
 {
 	struct heap *h = thread_heap_for_free();
-	const char *place = free_block_place(b, p);
-	if (place != NULL)
+	const char *place = free_block_place(b);
+	if (place != NULL) {
 		report_double_free(p, place);
-	else if (h == NULL)
+	} else if (h == NULL) {
+		atomic_store_relaxed(b->state, BLOCK_CACHED);
 		heap_put(NULL, b->cls, &p, 1);
-	else
-		tcache_put_slow(&h->tcache, b->cls, p, &b->slab->states[b->index]);
+	} else {
+		tcache_put_slow(&h->tcache, b->cls, p, b->state);
+	}
 }
 
 static void free_any(void *p)
@@ -173,7 +176,7 @@ size_t entry_usable_bytes(const void *p, const char *doing)
 	struct block_place b;
 	void *record;
 	if (entry_locate_block(p, &b)) {
-		if (HAK_LIKELY(free_block_place(&b, p) == NULL))
+		if (HAK_LIKELY(free_block_place(&b) == NULL))
 			return class_bytes(b.cls);
 	} else {
 		switch (registry_lookup((uintptr_t)p, &record)) {

@@ -2,12 +2,11 @@
  * cold call each for everything else. These functions return NULL for "no memory"
  * and leave errno alone; src/common/api_*.c turn that into ENOMEM.
  *
- * malloc, hit:  size -> class (1 load), cache pointer (1), count (1), block (1),
- *               store count; branches: too large, empty.
- * free, hit:    root (1 load), entry (1), geometry (1), record (1), state (1), cache
- *               pointer, count and limit (3), slot of the double-free check (1);
- *               3 stores; branches: not covered, not small, not a block start,
- *               free, full, cached already.
+ * malloc, hit:  size -> class (1 load), cache pointer (1), top (1), block and state (2);
+ *               stores top, state; branches: too large, empty.
+ * free, hit:    root (1 load), tag and record (2), inverse (1), cache pointer (1), top
+ *               and limit (2), state (1); stores state, top, entry (2); branches: not
+ *               covered, not a block start, full, not live.
  */
 #ifndef HAK_COMMON_ENTRY_H
 #define HAK_COMMON_ENTRY_H
@@ -61,35 +60,33 @@ HAK_INLINE void *entry_malloc(size_t bytes)
 /* A pointer that the program gives us, decoded: is it the start of a block of a
  * slab? The one gate for them; what is behind it trusts the result. */
 struct block_place {
-	struct slab *slab;
-	uint32_t index;
+	_Atomic uint8_t *state;
 	unsigned cls;
 };
 
 HAK_INLINE bool entry_locate_block(const void *p, struct block_place *out)
 {
-	uintptr_t addr = (uintptr_t)p;
-	const struct registry_leaf *leaf;
-	unit_entry e;
-	uint32_t offset;
+	uintptr_t addr = (uintptr_t)p, tag;
+	const struct registry_unit *unit;
+	uint64_t index;
+	struct slab *slab;
 	if (HAK_UNLIKELY(!registry_covers(addr)))
 		return false;
-	leaf = registry_leaf_of(addr);
-	e = registry_entry(leaf, addr);
-	out->cls = unit_entry_kind(e);
-	if (HAK_UNLIKELY(out->cls - 1 >= HAK_CLASS_COUNT))
+	unit = registry_unit_of(addr);
+	tag = unit_tag(unit);
+	out->cls = tag_kind(tag);
+	if (HAK_UNLIKELY(!class_block_starts(out->cls, tag_offset(tag, addr), &index)))
 		return false;
-	offset = registry_offset(e, addr);
-	out->index = class_block_index(out->cls, offset);
-	out->slab = registry_record(leaf, addr);
-	return HAK_LIKELY(out->index * class_bytes(out->cls) == offset);
+	slab = unit_record(unit);
+	out->state = &slab->states[index];
+	return true;
 }
 
 HAK_INLINE void entry_free(void *p)
 {
 	struct block_place b;
 	if (HAK_UNLIKELY(!entry_locate_block(p, &b)) ||
-	    HAK_UNLIKELY(!tcache_push(thread_state.tcache, b.cls, p, &b.slab->states[b.index])))
+	    HAK_UNLIKELY(!tcache_push(thread_state.tcache, b.cls, p, b.state)))
 		entry_free_slow(p);
 }
 

@@ -186,7 +186,7 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 
 static struct slab *slab_of_block(const void *block)
 {
-	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+	return registry_record(block);
 }
 
 static void put_one_locked(struct heap *h, struct slab *s, void *block, uint32_t now_ms)
@@ -351,7 +351,7 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 	return s;
 }
 
-static unsigned take_locked(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want)
+static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned want)
 {
 	struct list_node *partial = &h->classes[cls].partial;
 	unsigned got = 0;
@@ -363,7 +363,7 @@ static unsigned take_locked(struct heap *h, unsigned cls, void **slots, unsigned
 		struct slab *s = slab_with_free_block_locked(h, cls);
 		if (s == NULL)
 			break;
-		got += slab_take(s, slots, first + got, want - got);
+		got += slab_take(s, out + got, want - got);
 		if (s->free_count == 0) {
 			list_remove(&s->link);
 			count_partial_locked(h, cls, -1);
@@ -373,19 +373,22 @@ static unsigned take_locked(struct heap *h, unsigned cls, void **slots, unsigned
 	return got;
 }
 
-unsigned heap_take(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want)
+unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsigned want)
 {
 	unsigned got;
 	heap_lock(h);
-	got = take_locked(h, cls, slots, first, want);
+	got = take_locked(h, cls, out, want);
 	lock_release(&h->lock);
 	return got;
 }
 
 void *heap_orphans_take_one(unsigned cls)
 {
-	void *block;
-	return heap_take(&orphans, cls, &block, 0, 1) == 1 ? block : NULL;
+	struct cached_block b;
+	if (heap_take(&orphans, cls, &b, 1) == 0)
+		return NULL;
+	atomic_store_relaxed(b.state, BLOCK_LIVE);
+	return b.block;
 }
 
 void heap_release(struct heap *h)
@@ -540,17 +543,19 @@ static void check_list(const struct heap *h, const struct list_node *head, bool 
 
 static void check_cache(const struct tcache *tc, unsigned cls)
 {
+	const struct cached_block *e = tc->bins[cls].entries + 1;
 	unsigned count = tcache_count(tc, cls);
 	HAK_VERIFY(tc->bins[cls].null == NULL);
 	HAK_VERIFY(count <= TCACHE_SLOTS);
-	for (unsigned slot = 0; slot < count; slot++) {
-		const void *block = tc->bins[cls].slots[slot];
-		const struct slab *s = slab_of_block(block);
-		uint32_t index = slab_block_index(s, block);
+	for (unsigned i = 0; i < count; i++) {
+		const struct slab *s = slab_of_block(e[i].block);
+		uint32_t index = slab_block_index(s, e[i].block);
 		HAK_VERIFY(s->cls == cls);
-		HAK_VERIFY((uintptr_t)block == s->base + index * class_bytes(cls));
-		/* Each cached block knows its one slot, so none is cached twice. */
-		HAK_VERIFY(atomic_load_relaxed(&s->states[index]) == slot);
+		HAK_VERIFY((uintptr_t)e[i].block == s->base + index * class_bytes(cls));
+		HAK_VERIFY(e[i].state == &s->states[index]);
+		HAK_VERIFY(atomic_load_relaxed(e[i].state) == BLOCK_CACHED);
+		for (unsigned k = 0; k < i; k++)
+			HAK_VERIFY(e[k].block != e[i].block);
 	}
 }
 

@@ -48,11 +48,11 @@ void heap_reclaim(struct heap *h);
 /* The heap without a thread. */
 struct heap *heap_orphans(void);
 
-/* Get up to `want` >= 1 blocks into slots[first ..); returns how many. 0: no
+/* Get up to `want` >= 1 blocks, in the order of slab_take(); returns how many. 0: no
  * memory. Locks the heap. */
-unsigned heap_take(struct heap *h, unsigned cls, void **slots, unsigned first, unsigned want);
+unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsigned want);
 
-/* Return n <= TCACHE_BIN_SLOTS blocks of one class to their slabs, whosever they
+/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they
  * are. h may be NULL: all are then treated as remote. Locks heaps. */
 void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
 

@@ -267,9 +267,8 @@ void huge_check(void)
 	lock_acquire(&lock);
 	LIST_FOR_EACH(n, &live) {
 		const struct huge *h = LIST_ENTRY(n, struct huge, link);
-		unit_entry e = registry_entry(registry_leaf_of(h->base), h->base);
-		HAK_VERIFY(unit_entry_kind(e) == UNIT_HUGE);
-		HAK_VERIFY(registry_record(registry_leaf_of(h->base), h->base) == h);
+		HAK_VERIFY(unit_tag(registry_unit_of(h->base)) == (h->base | UNIT_HUGE));
+		HAK_VERIFY(registry_record((void *)h->base) == h);
 		HAK_VERIFY(h->usable_bytes <= h->mapped_bytes);
 		count++;
 		bytes += h->mapped_bytes;

@@ -7,15 +7,15 @@ struct registry_leaf registry_absent;
 
 unsigned registry_lookup(uintptr_t addr, void **record)
 {
-	const struct registry_leaf *leaf;
+	const struct registry_unit *unit;
 	unsigned kind;
 	*record = NULL;
 	if (!registry_covers(addr))
 		return UNIT_NONE;
-	leaf = registry_leaf_of(addr);
-	kind = unit_entry_kind(registry_entry(leaf, addr));
+	unit = registry_unit_of(addr);
+	kind = tag_kind(unit_tag(unit));
 	if (kind != UNIT_NONE)
-		*record = registry_record(leaf, addr);
+		*record = unit_record(unit);
 	return kind;
 }
 
@@ -49,13 +49,12 @@ bool registry_reserve(uintptr_t base, size_t bytes)
 
 void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record)
 {
+	HAK_ASSERT(base % HAK_UNIT_BYTES == 0 && kind != UNIT_NONE);
 	for (unsigned i = 0; i < units; i++) {
-		uintptr_t addr = base + (uintptr_t)i * HAK_UNIT_BYTES;
-		struct registry_leaf *leaf = registry_leaf_of(addr);
-		uint32_t unit = registry_unit_of(addr);
-		/* Record first: who sees the kind, by whatever luck, finds a record. */
-		atomic_store_relaxed(&leaf->records[unit], record);
-		atomic_store_release(&leaf->entries[unit], (uint16_t)(kind | i << UNIT_KIND_BITS));
+		struct registry_unit *unit = registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES);
+		/* Record first: who sees the tag, by whatever luck, finds a record. */
+		atomic_store_relaxed(&unit->record, record);
+		atomic_store_release(&unit->tag, base | kind);
 	}
 }
 
@@ -63,8 +62,6 @@ void registry_clear(uintptr_t base, unsigned units)
 {
 	/* The record stays: it is never unmapped, and a racing reader of a stale
 	 * pointer then reads a record of that kind rather than NULL. */
-	for (unsigned i = 0; i < units; i++) {
-		uintptr_t addr = base + (uintptr_t)i * HAK_UNIT_BYTES;
-		atomic_store_relaxed(&registry_leaf_of(addr)->entries[registry_unit_of(addr)], 0);
-	}
+	for (unsigned i = 0; i < units; i++)
+		atomic_store_relaxed(&registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES)->tag, 0);
 }

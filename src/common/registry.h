@@ -1,15 +1,17 @@
 /* The page map: address -> what lies there. The one structure, with no second
  * to fall back on, that says whether an address is ours, and the one place that
- * turns an address into a record and a block index.
+ * turns an address into a record and an offset.
  *
  * Two levels. The root has an entry per 4 GiB of a 48-bit address space; a leaf
- * has, per 64 KiB unit, a 16-bit entry and a pointer to the unit's record. Root
- * entries hold the leaf's distance from a leaf of zeros, so that the entry of an
- * address never seen (0) leads there and a look-up tests nothing.
+ * has two words per 64 KiB unit: its record, and its tag, which is the base of the
+ * slab or span that the unit belongs to and, in the low bits, the kind. So one cache
+ * line answers, and an offset is a subtraction. Root entries hold the leaf's distance
+ * from a leaf of zeros: the tag of an address never seen (0) is found there,
+ * and a look-up tests nothing.
  *
- * An entry is written before a pointer into its unit leaves the allocator, and
+ * A tag is written before a pointer into its unit leaves the allocator, and
  * cleared after the last one came back; whoever holds such a pointer may read
- * it without a lock, and whoever makes one up reads some entry, atomically.
+ * it without a lock, and whoever makes one up reads some tag, atomically.
  */
 #ifndef HAK_COMMON_REGISTRY_H
 #define HAK_COMMON_REGISTRY_H
@@ -26,34 +28,24 @@ enum unit_kind {
 	UNIT_EMERGENCY = 122,
 };
 
-/* Bits 0-6 the kind, bits 7-11 the unit's index in its slab or span. Kept in 16
- * bits. */
-typedef uint32_t unit_entry;
 
 enum {
-	UNIT_KIND_BITS = 7,
 	REGISTRY_LEAF_SHIFT = 32,
 	REGISTRY_LEAF_UNITS = 1 << (REGISTRY_LEAF_SHIFT - HAK_UNIT_SHIFT),
 	REGISTRY_ROOT_ENTRIES = 1 << (HAK_ADDRESS_BITS - REGISTRY_LEAF_SHIFT),
 };
 
+struct registry_unit {
+	_Atomic(void *) record;
+	_Atomic uintptr_t tag;
+};
+
 struct registry_leaf {
-	_Atomic uint16_t entries[REGISTRY_LEAF_UNITS];
-	_Atomic(void *) records[REGISTRY_LEAF_UNITS];
+	struct registry_unit units[REGISTRY_LEAF_UNITS];
 };
 
 extern _Atomic uintptr_t registry_root[REGISTRY_ROOT_ENTRIES];
 extern struct registry_leaf registry_absent;
-
-HAK_INLINE unsigned unit_entry_kind(unit_entry e)
-{
-	return e & ((1u << UNIT_KIND_BITS) - 1);
-}
-
-HAK_INLINE unsigned unit_entry_index(unit_entry e)
-{
-	return e >> UNIT_KIND_BITS;
-}
 
 HAK_INLINE bool registry_covers(uintptr_t addr)
 {
@@ -61,33 +53,46 @@ HAK_INLINE bool registry_covers(uintptr_t addr)
 }
 
 /* registry_covers(addr) must hold. */
-HAK_INLINE struct registry_leaf *registry_leaf_of(uintptr_t addr)
+HAK_INLINE struct registry_unit *registry_unit_of(uintptr_t addr)
 {
 	uintptr_t distance = atomic_load_dependent(&registry_root[addr >> REGISTRY_LEAF_SHIFT]);
-	return (struct registry_leaf *)((uintptr_t)&registry_absent + distance);
+	uintptr_t leaf = (uintptr_t)&registry_absent + distance;
+	size_t index = (uint32_t)addr >> HAK_UNIT_SHIFT;
+	struct registry_unit *unit = (struct registry_unit *)(leaf + index * sizeof(*unit));
+	return unit;
 }
 
-HAK_INLINE uint32_t registry_unit_of(uintptr_t addr)
+HAK_INLINE uintptr_t unit_tag(const struct registry_unit *unit)
 {
-	return (uint32_t)addr >> HAK_UNIT_SHIFT;
+	return atomic_load_relaxed(&unit->tag);
 }
 
-HAK_INLINE unit_entry registry_entry(const struct registry_leaf *leaf, uintptr_t addr)
+HAK_INLINE void *unit_record(const struct registry_unit *unit)
 {
-	uint32_t e = atomic_load_relaxed(&leaf->entries[registry_unit_of(addr)]);
-	HAK_OPAQUE(e);
-	return e;
+	return atomic_load_dependent(&unit->record);
 }
 
-HAK_INLINE void *registry_record(const struct registry_leaf *leaf, uintptr_t addr)
+HAK_INLINE unsigned tag_kind(uintptr_t tag)
 {
-	return atomic_load_dependent(&leaf->records[registry_unit_of(addr)]);
+	return (uint8_t)tag;
 }
 
-/* Byte offset of addr in its slab or span, from its unit's entry. */
-HAK_INLINE uint32_t registry_offset(unit_entry e, uintptr_t addr)
+/* Base of the slab or span. */
+HAK_INLINE uintptr_t tag_base(uintptr_t tag)
 {
-	return unit_entry_index(e) << HAK_UNIT_SHIFT | (uint32_t)(addr & (HAK_UNIT_BYTES - 1));
+	return tag & ~(uintptr_t)(HAK_UNIT_BYTES - 1);
+}
+
+/* Byte offset of addr in its slab or span; only for a kind other than NONE. */
+HAK_INLINE uintptr_t tag_offset(uintptr_t tag, uintptr_t addr)
+{
+	return addr - tag + tag_kind(tag);
+}
+
+/* The record of a unit known to be ours. */
+HAK_INLINE void *registry_record(const void *p)
+{
+	return unit_record(registry_unit_of((uintptr_t)p));
 }
 
 /* Kind and record of any address whatever; *record is NULL where kind is NONE. */
@@ -97,8 +102,8 @@ unsigned registry_lookup(uintptr_t addr, void **record);
  * is outside the map, or no memory. Thread-safe. */
 bool registry_reserve(uintptr_t base, size_t bytes);
 
-/* Enter `units` units from `base` on, index 0, 1, ...; reserved before. The
- * caller owns the units. */
+/* Enter `units` units from `base` on, a multiple of HAK_UNIT_BYTES; reserved before.
+ * The caller owns the units. */
 void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record);
 void registry_clear(uintptr_t base, unsigned units);
 

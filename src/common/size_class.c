@@ -7,7 +7,8 @@ enum {
 	STEPS_PER_DOUBLING = 8,
 };
 
-struct class_geometry class_geometry[HAK_CLASS_COUNT + 1];
+uint32_t class_block_bytes[HAK_CLASS_COUNT + 1];
+uint64_t class_inverse[256];
 struct class_layout class_layout[HAK_CLASS_COUNT + 1];
 uint8_t class_of_granules[HAK_SMALL_MAX / HAK_MIN_ALIGN + 1];
 
@@ -38,13 +39,10 @@ void size_class_init(void)
 	size_t granule = 0;
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		size_t bytes = nth_class_bytes(cls);
-		uint64_t sixteenths = bytes / HAK_MIN_ALIGN;
-		class_geometry[cls] = (struct class_geometry){
-			.block_bytes = (uint32_t)bytes,
-			.magic = (uint32_t)(((UINT64_C(1) << 31) + sixteenths - 1) / sixteenths),
-		};
+		class_block_bytes[cls] = (uint32_t)bytes;
+		class_inverse[cls] = UINT64_MAX / bytes + 1;
 		class_layout[cls] = layout_for(bytes);
-		for (; granule <= sixteenths; granule++)
+		for (; granule <= bytes / HAK_MIN_ALIGN; granule++)
 			class_of_granules[granule] = (uint8_t)cls;
 	}
 	HAK_VERIFY(class_bytes(HAK_CLASS_COUNT) == HAK_SMALL_MAX);

@@ -5,9 +5,11 @@
  * classes, at most 1/9 of a block wasted above 128 bytes. Class 0 is no class:
  * the page map says it of memory that is not a slab.
  *
- * offset -> block index is a multiplication (Granlund, Montgomery 1994): with
- * s = block/16 <= 2^11, o = offset/16 < 2^15 and m = ceil(2^31/s), floor(o/s)
- * equals (o * m) >> 31, as the error o * (m - 2^31/s) / 2^31 < 2^-16 < 1/s.
+ * offset -> block index, and "is this where a block starts?", are one multiplication
+ * (Lemire, Kaser, Kurz: Faster Remainder by Direct Computation, 2019). With
+ * m = ceil(2^64 / size), and offset and size below 2^32, of the 128 bits of
+ * offset * m the upper half is floor(offset / size), and the lower half is below m
+ * iff size divides offset.
  */
 #ifndef HAK_COMMON_SIZE_CLASS_H
 #define HAK_COMMON_SIZE_CLASS_H
@@ -21,18 +23,14 @@ enum {
 	HAK_SLAB_MIN_BLOCKS = 8,
 };
 
-/* What the hot path of free needs, 8 bytes per class. */
-struct class_geometry {
-	uint32_t block_bytes;
-	uint32_t magic; /* ceil(2^31 / (block_bytes / 16)) */
-};
-
 struct class_layout {
 	uint16_t capacity; /* blocks per slab */
 	uint8_t units;     /* units per slab */
 };
 
-extern struct class_geometry class_geometry[HAK_CLASS_COUNT + 1];
+extern uint32_t class_block_bytes[HAK_CLASS_COUNT + 1];
+/* ceil(2^64 / size), for every kind of unit: 0 where that is not a class. */
+extern uint64_t class_inverse[256];
 extern struct class_layout class_layout[HAK_CLASS_COUNT + 1];
 extern uint8_t class_of_granules[HAK_SMALL_MAX / HAK_MIN_ALIGN + 1];
 
@@ -48,13 +46,23 @@ HAK_INLINE unsigned size_class(size_t bytes)
 
 HAK_INLINE size_t class_bytes(unsigned cls)
 {
-	return class_geometry[cls].block_bytes;
+	return class_block_bytes[cls];
 }
 
 /* Index of the block in which byte `offset` of a slab of this class lies. */
 HAK_INLINE uint32_t class_block_index(unsigned cls, uint32_t offset)
 {
-	return (uint32_t)(((uint64_t)(offset / HAK_MIN_ALIGN) * class_geometry[cls].magic) >> 31);
+	return (uint32_t)(((unsigned __int128)class_inverse[cls] * offset) >> 64);
+}
+
+/* Does a block start at byte `offset` of a slab? No, if the kind of unit is not a
+ * class. *index is the block's. */
+HAK_INLINE bool class_block_starts(unsigned kind, uint64_t offset, uint64_t *index)
+{
+	uint64_t inverse = class_inverse[kind];
+	unsigned __int128 product = (unsigned __int128)inverse * offset;
+	*index = (uint64_t)(product >> 64);
+	return (uint64_t)product < inverse;
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie at multiples of

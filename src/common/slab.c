@@ -114,10 +114,10 @@ static void pages_return(struct slab *s, uint32_t index)
 
 /* ---- blocks out and in */
 
-unsigned slab_take(struct slab *s, void **slots, unsigned first, unsigned want)
+unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want)
 {
 	unsigned n = s->free_count < want ? s->free_count : want;
-	unsigned slot = first + n;
+	struct cached_block *to = out + n;
 	unsigned w = s->scan_from;
 	uint64_t *bitmap = bitmap_of(s);
 	size_t bytes = class_bytes(s->cls);
@@ -126,14 +126,15 @@ unsigned slab_take(struct slab *s, void **slots, unsigned first, unsigned want)
 
 	if (n == 0)
 		return 0;
-	while (slot > first) {
+	while (to > out) {
 		while (bitmap[w] == 0)
 			w++;
 		index = w * 64 + bit_lowest(bitmap[w]);
 		bitmap[w] &= bitmap[w] - 1;
-		slot--;
-		slots[slot] = (void *)(s->base + index * bytes);
-		atomic_store_relaxed(&s->states[index], (uint8_t)slot);
+		to--;
+		to->block = (void *)(s->base + index * bytes);
+		to->state = &s->states[index];
+		atomic_store_relaxed(to->state, BLOCK_CACHED);
 		if (HAK_UNLIKELY(purged))
 			pages_return(s, index);
 	}
@@ -252,8 +253,7 @@ void slab_check(const struct slab *s)
 	HAK_VERIFY(free_bits == s->free_count);
 	for (unsigned u = 0; u < s->units; u++) {
 		uintptr_t addr = s->base + (uintptr_t)u * HAK_UNIT_BYTES;
-		unit_entry e = registry_entry(registry_leaf_of(addr), addr);
-		HAK_VERIFY(unit_entry_kind(e) == s->cls && unit_entry_index(e) == u);
-		HAK_VERIFY(registry_record(registry_leaf_of(addr), addr) == s);
+		HAK_VERIFY(unit_tag(registry_unit_of(addr)) == (s->base | s->cls));
+		HAK_VERIFY(registry_record((void *)addr) == s);
 	}
 }

@@ -4,11 +4,8 @@
  *   bit i of the bitmap is set iff block i is free, and free_count counts them.
  *
  * Blocks carry nothing of ours: free ones are bits in the record. Beside the bitmap
- * lies one byte per block, its *state*: BLOCK_FREE while the bit is set, else
- * the slot of the thread cache in which the block was put last. That slot is a
- * hint to be verified, which makes "is this block in my cache?" exact without any
- * work in malloc (the sparse set of Briggs and Torczon, 1993): block b is there
- * iff its slot is one of those in use and holds b.
+ * lies one byte per block, its *state*, which tells a free that comes too often, from
+ * whatever thread, at once.
  *
  * Owned by one heap at a time: who touches more than `states` and `owner` holds
  * that heap's lock. A block's state is written by whoever holds the block.
@@ -25,7 +22,18 @@
 struct heap;
 struct superslab;
 
-enum { BLOCK_FREE = 0xff }; /* no cache has so many slots */
+/* State of a block. Zero means that the program may free it. */
+enum {
+	BLOCK_LIVE = 0,   /* in the program's hands */
+	BLOCK_CACHED = 1, /* in a thread cache, or on its way to its slab */
+	BLOCK_FREE = 2,   /* in its slab: its bit is set */
+};
+
+/* A free block that is out of its slab, and where its state is. */
+struct cached_block {
+	_Atomic uint8_t *state;
+	void *block;
+};
 
 enum { SLAB_PAGE_WORDS = HAK_SLAB_MAX_UNITS * HAK_UNIT_BYTES / 4096 / 64 };
 
@@ -55,12 +63,11 @@ struct slab *slab_create(unsigned cls, struct heap *owner);
 /* All blocks must be free, and the slab in no list. */
 void slab_destroy(struct slab *s);
 
-/* Move up to `want` free blocks, lowest address first, to slots[first - 1 + want]
- * downwards, so that a pop hands out the lowest next; returns how many, call it n:
- * they are in slots[first .. first + n). Their states become their slots. */
-unsigned slab_take(struct slab *s, void **slots, unsigned first, unsigned want);
+/* Move up to `want` free blocks, those of the lowest addresses, to out[], the lowest
+ * last, so that it is popped first. Returns how many. They are BLOCK_CACHED. */
+unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want);
 
-/* Take one block back. False: it is free already; nothing changed. */
+/* Take one block back, whatever its state. False: it is in already; nothing changed. */
 bool slab_put(struct slab *s, void *block);
 
 /* Give runs of at least min_pages wholly free pages back to the kernel. Returns

@@ -435,9 +435,8 @@ static void check_one(const struct superslab *s)
 	HAK_VERIFY((s->free_mask == 0) == list_is_empty(&s->free_link));
 	for (unsigned i = 0; i < HAK_SUPERSLAB_UNITS; i++) {
 		uintptr_t addr = s->base + (uintptr_t)i * HAK_UNIT_BYTES;
-		unit_entry e = registry_entry(registry_leaf_of(addr), addr);
 		if (s->free_mask >> i & 1)
-			HAK_VERIFY(e == UNIT_NONE);
+			HAK_VERIFY(unit_tag(registry_unit_of(addr)) == UNIT_NONE);
 	}
 }
 

@@ -1,7 +1,5 @@
 #include "common/tcache.h"
 
-#include <string.h>
-
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/options.h"
@@ -28,13 +26,20 @@ static unsigned bundle_for(unsigned capacity)
 	return bundle > 0 ? bundle : 1;
 }
 
+static void set_count(struct tcache *tc, unsigned cls, unsigned count)
+{
+	atomic_store_relaxed(&tc->bins[cls].top, count * (uint32_t)sizeof(struct cached_block));
+}
+
 /* Return the n blocks that were cached last. */
 static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	void *blocks[TCACHE_SLOTS];
-	uint32_t rest = tcache_count(tc, cls) - n;
-	memcpy(blocks, &tc->bins[cls].slots[rest], n * sizeof(*blocks));
-	atomic_store_relaxed(&tc->bins[cls].count, rest);
+	unsigned rest = tcache_count(tc, cls) - n;
+	const struct cached_block *e = &tc->bins[cls].entries[1 + rest];
+	for (unsigned i = 0; i < n; i++)
+		blocks[i] = e[i].block;
+	set_count(tc, cls, rest);
 	heap_put(tc->heap, cls, blocks, n);
 }
 
@@ -44,7 +49,7 @@ static void follow_knobs(struct tcache *tc)
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		unsigned capacity = options.rare_paths ? 0 : capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
-		tc->bins[cls].limit = capacity;
+		tc->bins[cls].limit = capacity * (uint32_t)sizeof(struct cached_block);
 		tc->bundle[cls] = (uint8_t)(options.rare_paths ? 1 : bundle_for(capacity));
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
@@ -65,10 +70,9 @@ void tcache_refresh(struct tcache *tc)
 
 void *tcache_refill(struct tcache *tc, unsigned cls)
 {
-	struct tcache_bin *bin = &tc->bins[cls];
 	tcache_refresh(tc);
 	HAK_ASSERT(tcache_count(tc, cls) == 0);
-	atomic_store_relaxed(&bin->count, heap_take(tc->heap, cls, bin->slots, 0, tc->bundle[cls]));
+	set_count(tc, cls, heap_take(tc->heap, cls, tc->bins[cls].entries + 1, tc->bundle[cls]));
 	return tcache_pop(tc, cls);
 }
 
@@ -81,6 +85,7 @@ void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8
 	count = tcache_count(tc, cls);
 	n = count < tc->bundle[cls] ? count : tc->bundle[cls];
 	if (n == 0) { /* a bin without capacity */
+		atomic_store_relaxed(state, BLOCK_CACHED);
 		heap_put(tc->heap, cls, &block, 1);
 		return;
 	}

@@ -21,7 +21,7 @@ enum { CLASS = 25, MAX_BLOCKS = 4096, SLOTS = 64 };
 
 static struct slab *slab_of(const void *block)
 {
-	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+	return registry_record(block);
 }
 
 static struct heap *owner_of(const void *block)
@@ -50,14 +50,15 @@ static unsigned capacity(void)
 /* n blocks of CLASS straight from the heap's slabs. */
 static void take(struct heap *h, void **blocks, unsigned n)
 {
-	void *slots[SLOTS + 1];
+	struct cached_block some[SLOTS];
 	for (unsigned got = 0; got < n;) {
-		unsigned now = heap_take(h, CLASS, slots, 1, n - got < SLOTS ? n - got : SLOTS);
+		unsigned now = heap_take(h, CLASS, some, n - got < SLOTS ? n - got : SLOTS);
 		REQUIRE(now > 0, "no memory");
-		for (unsigned i = now; i >= 1; i--) { /* the lowest address first */
-			CHECK(owner_of(slots[i]) == h, "a block of another heap's slab");
-			CHECK(!is_free(slots[i]), "a block that is given out is free");
-			blocks[got++] = slots[i];
+		while (now-- > 0) { /* the lowest address first */
+			void *block = some[now].block;
+			CHECK(owner_of(block) == h, "a block of another heap's slab");
+			CHECK(!is_free(block), "a block that is given out is free");
+			blocks[got++] = block;
 		}
 	}
 }
@@ -371,16 +372,16 @@ static void refused_memory(void)
 {
 	size_t before = slab_count();
 	struct heap *a = acquire();
-	void *slots[4];
+	struct cached_block some[3];
 	hak_purge();
 	superslab_unmap_free();
 	os_fault_arm(OS_MMAP, 1, 1);
-	CHECK_U64(heap_take(a, CLASS, slots, 1, 3), 0, "blocks without mmap");
+	CHECK_U64(heap_take(a, CLASS, some, 3), 0, "blocks without mmap");
 	CHECK_PTR(heap_orphans_take_one(CLASS), NULL, "an orphan's block without mmap");
 	CHECK_PTR(tcache_refill(&a->tcache, CLASS), NULL, "a refill without mmap");
 	os_fault_arm(OS_MMAP, 0, 0);
-	take(a, slots, 3);
-	put(a, slots, 3);
+	take(a, blocks, 3);
+	put(a, blocks, 3);
 	heap_release(a);
 	finish(before);
 }

@@ -42,9 +42,10 @@ static void check_map(const void *p, size_t bytes)
 	CHECK_U64(l->usable_bytes, align_up(bytes, os_page_bytes()), "usable bytes");
 	for (unsigned u = 0; u < l->units; u++) {
 		uintptr_t addr = base + (uintptr_t)u * HAK_UNIT_BYTES;
-		unit_entry e = registry_entry(registry_leaf_of(addr), addr);
-		CHECK(unit_entry_kind(e) == UNIT_LARGE && unit_entry_index(e) == u,
-		      "unit %u: kind %u, index %u", u, unit_entry_kind(e), unit_entry_index(e));
+		uintptr_t tag = unit_tag(registry_unit_of(addr));
+		CHECK(tag_kind(tag) == UNIT_LARGE && tag_base(tag) == base,
+		      "unit %u: kind %u, base %#zx", u, tag_kind(tag), tag_base(tag));
+		CHECK_U64(tag_offset(tag, addr + 5), (size_t)u * HAK_UNIT_BYTES + 5, "offset");
 		CHECK(registry_lookup(addr + 5, &record) == UNIT_LARGE && record == l,
 		      "record of unit %u", u);
 	}

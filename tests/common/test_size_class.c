@@ -64,11 +64,22 @@ static void offsets(void)
 	{
 		const uint32_t bytes = (uint32_t)class_bytes(cls);
 		const uint32_t slab = class_layout[cls].units * (uint32_t)HAK_UNIT_BYTES;
-		for (uint32_t offset = 0; offset < slab; offset++)
+		for (uint32_t offset = 0; offset < slab; offset++) {
+			uint64_t index;
+			bool starts = class_block_starts(cls, offset, &index);
 			if (!CHECK(class_block_index(cls, offset) == offset / bytes,
 				   "class %u of %u bytes: offset %u is in block %u, not %u", cls,
-				   bytes, offset, class_block_index(cls, offset), offset / bytes))
+				   bytes, offset, class_block_index(cls, offset), offset / bytes) ||
+			    !CHECK(index == offset / bytes && starts == (offset % bytes == 0),
+				   "class %u of %u bytes: offset %u: block %u starts there: %d", cls,
+				   bytes, offset, (unsigned)index, starts))
 				break;
+		}
+	}
+	for (unsigned kind = 0; kind < 256; kind++) {
+		uint64_t index;
+		if (kind < 1 || kind > HAK_CLASS_COUNT)
+			CHECK(!class_block_starts(kind, 0, &index), "kind %u has blocks", kind);
 	}
 }
 

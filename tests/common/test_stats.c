@@ -229,7 +229,7 @@ static void at_exit(void)
 
 static struct slab *slab_of(const void *block)
 {
-	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+	return registry_record(block);
 }
 
 static void break_free_count(void)
@@ -245,10 +245,10 @@ static void break_state(void)
 
 static void break_cache(void)
 {
-	void **slots;
+	struct cached_block *entries;
 	hak_free(hak_malloc(40));
-	slots = thread_state.tcache->bins[size_class(40)].slots;
-	slots[0] = slots[1];
+	entries = thread_state.tcache->bins[size_class(40)].entries;
+	entries[1] = entries[2];
 }
 
 static void break_owner(void)

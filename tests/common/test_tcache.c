@@ -27,12 +27,12 @@ static void setup(void)
 
 static unsigned limit_of(unsigned cls)
 {
-	return tc->bins[cls].limit;
+	return tc->bins[cls].limit / (unsigned)sizeof(struct cached_block);
 }
 
 static struct slab *slab_of(const void *block)
 {
-	return registry_record(registry_leaf_of((uintptr_t)block), (uintptr_t)block);
+	return registry_record(block);
 }
 
 static _Atomic uint8_t *state_of(void *block)
@@ -41,9 +41,12 @@ static _Atomic uint8_t *state_of(void *block)
 	return &s->states[slab_block_index(s, block)];
 }
 
-static bool holds(unsigned cls, void *block)
+static bool holds(unsigned cls, const void *block)
 {
-	return tcache_holds(tc, cls, block, state_of(block));
+	for (unsigned i = 1; i <= tcache_count(tc, cls); i++)
+		if (tc->bins[cls].entries[i].block == block)
+			return true;
+	return false;
 }
 
 /* As malloc and free do it. */
@@ -133,8 +136,7 @@ static void smaller_limit_flushes(void)
 
 static void stack_order(void)
 {
-	_Atomic uint8_t free_state;
-	void *blocks[10], *other;
+	void *blocks[10];
 	setup();
 	FOR_EACH_CLASS(cls)
 	{
@@ -143,37 +145,35 @@ static void stack_order(void)
 			blocks[i] = take(cls);
 		tcache_flush_all(tc);
 		CHECK_PTR(tcache_pop(tc, cls), NULL, "pop of an empty bin");
-		other = tcache_refill(tc, cls);
-		free_state = BLOCK_FREE;
-		tcache_flush_all(tc);
-		CHECK(!tcache_push(tc, cls, other, &free_state), "a block that is free is taken");
-		put(cls, other);
-		tcache_flush_all(tc);
 		for (unsigned i = 0; i < n; i++) {
 			_Atomic uint8_t *state = state_of(blocks[i]);
-			atomic_store_relaxed(state,
-					     (uint8_t)(i % 3)); /* as of a live block: any slot */
+			CHECK_U64(atomic_load_relaxed(state), BLOCK_LIVE, "state of a live block");
 			CHECK(tcache_push(tc, cls, blocks[i], state),
 			      "class %u: no room for block %u", cls, i);
-			CHECK_U64(atomic_load_relaxed(state), i, "slot");
+			CHECK_U64(atomic_load_relaxed(state), BLOCK_CACHED, "state");
 			CHECK_U64(tcache_count(tc, cls), i + 1, "blocks");
 			for (unsigned k = 0; k <= i; k++)
 				CHECK(!tcache_push(tc, cls, blocks[k], state_of(blocks[k])),
 				      "block %u of %u is cached a second time", k, i + 1);
 			CHECK_U64(tcache_count(tc, cls), i + 1, "blocks after refusals");
 		}
-		for (unsigned i = n; i-- > 0;)
+		for (unsigned i = n; i-- > 0;) {
 			CHECK_PTR(tcache_pop(tc, cls), blocks[i], "last in, first out");
+			CHECK_U64(atomic_load_relaxed(state_of(blocks[i])), BLOCK_LIVE, "state");
+		}
 		CHECK_PTR(tcache_pop(tc, cls), NULL, "pop of a bin that is empty again");
 		for (unsigned i = 0; i < n; i++)
 			put(cls, blocks[i]);
 		tcache_flush_all(tc);
+		for (unsigned i = 0; i < n; i++)
+			CHECK(!tcache_push(tc, cls, blocks[i], state_of(blocks[i])),
+			      "a block that is in its slab is cached");
 	}
 	hak_check_all();
 }
 
-/* After each step the cache holds just the blocks that the model says, though the
- * slots above the top keep old pointers and the states old slots. */
+/* The state of a block says whether the program has it, and the cache holds what the
+ * program gave it last. */
 static void membership(void)
 {
 	static void *held[MAX_HELD], *known[MAX_HELD];
@@ -189,7 +189,8 @@ static void membership(void)
 			unsigned k = unit_below(&rng, nheld);
 			void *block = held[k];
 			held[k] = held[--nheld];
-			CHECK(!holds(CLASS, block), "a live block counts as cached");
+			CHECK(!holds(CLASS, block), "a live block is cached");
+			CHECK_U64(atomic_load_relaxed(state_of(block)), BLOCK_LIVE, "state of a live block");
 			put(CLASS, block);
 			CHECK(holds(CLASS, block), "a block just put is not in the cache");
 		} else {
@@ -206,12 +207,10 @@ static void membership(void)
 		if (step % 16 != 0)
 			continue;
 		for (unsigned i = 0; i < nknown; i++) {
-			bool cached = false;
-			for (unsigned s = 0; s < tcache_count(tc, CLASS); s++)
-				cached |= tc->bins[CLASS].slots[s] == known[i];
+			bool cached = atomic_load_relaxed(state_of(known[i])) == BLOCK_CACHED;
 			in_cache += cached;
 			CHECK(holds(CLASS, known[i]) == cached,
-			      "block %p: in the cache %d, found %d", known[i], cached, !cached);
+			      "block %p: in the cache %d, by its state %d", known[i], !cached, cached);
 		}
 		CHECK(in_cache <= tcache_count(tc, CLASS), "more cached blocks than there are");
 	}
@@ -316,8 +315,6 @@ static void constant_caches(void)
 				  "second pop of a constant cache");
 			CHECK(!tcache_push(constant[i], cls, constant, &state),
 			      "room in a constant cache");
-			CHECK(!tcache_holds(constant[i], cls, constant, &state),
-			      "a constant cache holds a block");
 		}
 		CHECK(all_zeros(constant[i]), "constant cache %u has been written to", i);
 	}

@@ -21,7 +21,7 @@ enum {
 	WINDOWS = 48,
 	THREADS = 3,
 	WINDOW_UNITS = 192,  /* of one thread in one window; some on each side of the border */
-	MAX_RUN = 32,        /* the unit index has 5 bits */
+	MAX_RUN = 32,        /* units of a superslab */
 	STEPS = 300000,
 	REAL_BLOCKS = 3000,
 };
@@ -66,10 +66,13 @@ static void expect(uintptr_t addr, const struct model_unit *want, const char *wh
 		     why, (unsigned long)addr, kind, record, want->kind, want->record);
 	if (kind == UNIT_NONE)
 		return;
-	unsigned index = unit_entry_index(registry_entry(registry_leaf_of(addr), addr));
-	if (index != want->index)
-		fail("%s: %#lx has unit index %u, the model says %u", why, (unsigned long)addr, index,
-		     want->index);
+	uintptr_t unit = addr / HAK_UNIT_BYTES * HAK_UNIT_BYTES;
+	uintptr_t base = unit - (uintptr_t)want->index * HAK_UNIT_BYTES;
+	uintptr_t tag = unit_tag(registry_unit_of(addr));
+	if (tag_base(tag) != base || tag_offset(tag, addr) != addr - base)
+		fail("%s: %#lx has base %#lx, offset %#lx; the model says base %#lx", why,
+		     (unsigned long)addr, (unsigned long)tag_base(tag),
+		     (unsigned long)tag_offset(tag, addr), (unsigned long)base);
 }
 
 /* A run from u on: units next to each other in the address space, too, all empty. */

@@ -16,7 +16,7 @@
 
 enum {
 	MAX_BLOCKS = HAK_SLAB_MAX_UNITS * HAK_UNIT_BYTES / HAK_MIN_ALIGN,
-	CACHE_SLOTS = 254, /* a state below BLOCK_FREE names a slot */
+	TAKE_MAX = 254,
 	STEPS = 4000,
 };
 
@@ -79,32 +79,30 @@ static unsigned lowest_free(unsigned from)
 
 static void step_take(struct rng *rng)
 {
-	void *slots[CACHE_SLOTS] = { NULL };
-	unsigned first = (unsigned)rng_below(rng, CACHE_SLOTS - 1);
-	unsigned want = 1 + (unsigned)rng_below(rng, CACHE_SLOTS - first);
+	struct cached_block out[TAKE_MAX + 1] = { { 0 } };
+	unsigned want = 1 + (unsigned)rng_below(rng, TAKE_MAX);
 	unsigned expect = want < m.nfree ? want : m.nfree;
-	unsigned n = slab_take(m.slab, slots, first, want), i = 0;
+	unsigned n = slab_take(m.slab, out, want), i = 0;
 
 	if (n != expect)
 		fail("class %u: take of %u from %u free blocks gave %u", m.cls, want, m.nfree, n);
-	for (unsigned slot = first + n; slot-- > first; i++) {
+	for (unsigned at = n; at-- > 0; i++) {
 		i = lowest_free(i);
-		if (slots[slot] != block_at(i))
-			fail("class %u: slot %u of [%u, %u) got %p, the lowest free block is %u at %p",
-			     m.cls, slot, first, first + n, slots[slot], i, (void *)block_at(i));
-		if (atomic_load_relaxed(&m.slab->states[i]) != slot)
-			fail("class %u: block %u is in slot %u and its state is %u", m.cls, i, slot,
-			     atomic_load_relaxed(&m.slab->states[i]));
+		if (out[at].block != block_at(i) || out[at].state != &m.slab->states[i])
+			fail("class %u: entry %u of %u is %p, the lowest free block is %u at %p", m.cls,
+			     at, n, out[at].block, i, (void *)block_at(i));
+		if (atomic_load_relaxed(out[at].state) != BLOCK_CACHED)
+			fail("class %u: block %u is taken and its state is %u", m.cls, i,
+			     atomic_load_relaxed(out[at].state));
 		m.is_free[i] = false;
 		tag_write(i, rng_next(rng));
 		if (i >= m.ever_out)
 			m.ever_out = i + 1;
 	}
 	m.nfree -= n;
-	for (unsigned slot = 0; slot < CACHE_SLOTS; slot++)
-		if (slots[slot] && (slot < first || slot >= first + n))
-			fail("class %u: take wrote slot %u outside [%u, %u)", m.cls, slot, first,
-			     first + n);
+	for (unsigned at = n; at <= TAKE_MAX; at++)
+		if (out[at].block)
+			fail("class %u: a take of %u wrote entry %u", m.cls, n, at);
 }
 
 static void put(unsigned i)
