@@ -94,6 +94,27 @@ void *entry_zalloc(size_t bytes)
 
 /* ---- free */
 
+/* A block of a slab. */
+struct block_place {
+	_Atomic uint8_t *state;
+	unsigned cls;
+};
+
+/* Is p the start of one? */
+static bool locate_block(const void *p, struct block_place *out)
+{
+	const struct registry_unit *unit;
+	uintptr_t tag;
+	if (!registry_covers((uintptr_t)p))
+		return false;
+	unit = registry_unit_of((uintptr_t)p);
+	tag = unit_tag(unit);
+	out->cls = tag_kind(tag);
+	if (out->cls < 1 || out->cls > HAK_CLASS_COUNT)
+		return false;
+	return entry_locate(p, unit, tag, class_inverse[out->cls], &out->state);
+}
+
 /* Where a block lies that is free; NULL: the program has it. */
 static const char *free_block_place(const struct block_place *b)
 {
@@ -125,7 +146,7 @@ static void free_any(void *p)
 {
 	struct block_place b;
 	void *record;
-	if (entry_locate_block(p, &b)) {
+	if (locate_block(p, &b)) {
 		free_block(&b, p);
 		return;
 	}
@@ -175,7 +196,7 @@ size_t entry_usable_bytes(const void *p, const char *doing)
 {
 	struct block_place b;
 	void *record;
-	if (entry_locate_block(p, &b)) {
+	if (locate_block(p, &b)) {
 		if (HAK_LIKELY(free_block_place(&b) == NULL))
 			return class_bytes(b.cls);
 	} else {

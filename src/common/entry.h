@@ -4,8 +4,8 @@
  *
  * malloc, hit:  size -> class (1 load), cache pointer (1), top (1), block and state (2);
  *               stores top, state; branches: too large, empty.
- * free, hit:    root (1 load), tag and record (2), inverse (1), cache pointer (1), top
- *               and limit (2), state (1); stores state, top, entry (2); branches: not
+ * free, hit:    root (1 load), tag and record (2), cache pointer (1), inverse, top and
+ *               limit (3), state (1); stores state, top, entry (2); branches: not
  *               covered, not a block start, full, not live.
  */
 #ifndef HAK_COMMON_ENTRY_H
@@ -57,36 +57,39 @@ HAK_INLINE void *entry_malloc(size_t bytes)
 	return HAK_LIKELY(p != NULL) ? p : entry_malloc_slow(bytes);
 }
 
-/* A pointer that the program gives us, decoded: is it the start of a block of a
- * slab? The one gate for them; what is behind it trusts the result. */
-struct block_place {
-	_Atomic uint8_t *state;
-	unsigned cls;
-};
+/* Does a block of a slab start at p, whose unit has this tag? *state is its. `inverse` is
+ * that of the tag's kind. The one gate for pointers that the program gives us; what is
+ * behind it trusts the result. */
+HAK_INLINE bool entry_locate(const void *p, const struct registry_unit *unit, uintptr_t tag,
+			     uint64_t inverse, _Atomic uint8_t **state)
+{
+	uint64_t index;
+	if (HAK_UNLIKELY(!block_starts(inverse, tag_offset(tag, (uintptr_t)p), &index)))
+		return false;
+	*state = (_Atomic uint8_t *)unit_record(unit) + index;
+	return true;
+}
 
-HAK_INLINE bool entry_locate_block(const void *p, struct block_place *out)
+/* A block in the cache of this thread, if it is a block of a slab, live, and there is
+ * room; else entry_free_slow() has to look at it. */
+HAK_INLINE bool entry_free_hit(void *p)
 {
 	uintptr_t addr = (uintptr_t)p, tag;
 	const struct registry_unit *unit;
-	uint64_t index;
-	struct slab *slab;
+	struct tcache_bin *bin;
+	_Atomic uint8_t *state;
 	if (HAK_UNLIKELY(!registry_covers(addr)))
 		return false;
 	unit = registry_unit_of(addr);
 	tag = unit_tag(unit);
-	out->cls = tag_kind(tag);
-	if (HAK_UNLIKELY(!class_block_starts(out->cls, tag_offset(tag, addr), &index)))
-		return false;
-	slab = unit_record(unit);
-	out->state = &slab->states[index];
-	return true;
+	bin = tcache_bin(thread_state.tcache, tag_kind(tag));
+	return HAK_LIKELY(entry_locate(p, unit, tag, bin->inverse, &state)) &&
+	       HAK_LIKELY(bin_push(bin, p, state));
 }
 
 HAK_INLINE void entry_free(void *p)
 {
-	struct block_place b;
-	if (HAK_UNLIKELY(!entry_locate_block(p, &b)) ||
-	    HAK_UNLIKELY(!tcache_push(thread_state.tcache, b.cls, p, b.state)))
+	if (HAK_UNLIKELY(!entry_free_hit(p)))
 		entry_free_slow(p);
 }
 

@@ -184,11 +184,6 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 
 /* ---- blocks in */
 
-static struct slab *slab_of_block(const void *block)
-{
-	return registry_record(block);
-}
-
 static void put_one_locked(struct heap *h, struct slab *s, void *block, uint32_t now_ms)
 {
 	bool was_full = s->free_count == 0;
@@ -545,7 +540,7 @@ static void check_cache(const struct tcache *tc, unsigned cls)
 {
 	const struct cached_block *e = tc->bins[cls].entries + 1;
 	unsigned count = tcache_count(tc, cls);
-	HAK_VERIFY(tc->bins[cls].null == NULL);
+	HAK_VERIFY(e[-1].block == NULL);
 	HAK_VERIFY(count <= TCACHE_SLOTS);
 	for (unsigned i = 0; i < count; i++) {
 		const struct slab *s = slab_of_block(e[i].block);

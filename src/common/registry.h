@@ -20,12 +20,14 @@
 #include "common/base.h"
 #include "common/size_class.h"
 
-/* What a unit belongs to: 1 .. HAK_CLASS_COUNT is a slab of that class. */
+/* What a unit belongs to: 1 .. HAK_CLASS_COUNT is a slab of that class, and its record
+ * the slab's states. */
 enum unit_kind {
 	UNIT_NONE = 0,
-	UNIT_LARGE = 120,    /* record: struct large_span */
-	UNIT_HUGE = 121,     /* record: struct huge; only its first unit is entered */
-	UNIT_EMERGENCY = 122,
+	UNIT_LARGE = HAK_CLASS_COUNT + 1, /* record: struct large_span */
+	UNIT_HUGE,                        /* record: struct huge; only its first unit is entered */
+	UNIT_EMERGENCY,
+	UNIT_KINDS,
 };
 
 
@@ -49,7 +51,7 @@ extern struct registry_leaf registry_absent;
 
 HAK_INLINE bool registry_covers(uintptr_t addr)
 {
-	return addr >> HAK_ADDRESS_BITS == 0;
+	return addr >> REGISTRY_LEAF_SHIFT < REGISTRY_ROOT_ENTRIES;
 }
 
 /* registry_covers(addr) must hold. */

@@ -120,7 +120,7 @@ void report_bad_pointer(const void *p, const char *doing)
 	unsigned kind = registry_lookup(addr, &record);
 
 	if (kind >= 1 && kind <= HAK_CLASS_COUNT) {
-		report_in_slab(&t, buf, sizeof(buf), addr, record, doing);
+		report_in_slab(&t, buf, sizeof(buf), addr, slab_of_block(p), doing);
 	} else if (kind == UNIT_LARGE) {
 		const struct large_span *l = record;
 		report_interior(&t, buf, sizeof(buf), addr, l->base, l->usable_bytes, doing);
@@ -146,6 +146,6 @@ void report_double_free(const void *block, const char *how)
 	report_begin(&t, buf, sizeof(buf), "TLS_SLL_DOUBLE_FREE");
 	text_printf(&t, "free(%p): already free: %s\n", block, how);
 	if (kind >= 1 && kind <= HAK_CLASS_COUNT)
-		text_block(&t, (uintptr_t)block, record);
+		text_block(&t, (uintptr_t)block, slab_of_block(block));
 	report_end(&t);
 }

@@ -8,7 +8,7 @@ enum {
 };
 
 uint32_t class_block_bytes[HAK_CLASS_COUNT + 1];
-uint64_t class_inverse[256];
+uint64_t class_inverse[HAK_CLASS_COUNT + 1];
 struct class_layout class_layout[HAK_CLASS_COUNT + 1];
 uint8_t class_of_granules[HAK_SMALL_MAX / HAK_MIN_ALIGN + 1];
 

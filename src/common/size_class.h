@@ -29,8 +29,7 @@ struct class_layout {
 };
 
 extern uint32_t class_block_bytes[HAK_CLASS_COUNT + 1];
-/* ceil(2^64 / size), for every kind of unit: 0 where that is not a class. */
-extern uint64_t class_inverse[256];
+extern uint64_t class_inverse[HAK_CLASS_COUNT + 1]; /* ceil(2^64 / size) */
 extern struct class_layout class_layout[HAK_CLASS_COUNT + 1];
 extern uint8_t class_of_granules[HAK_SMALL_MAX / HAK_MIN_ALIGN + 1];
 
@@ -55,11 +54,10 @@ HAK_INLINE uint32_t class_block_index(unsigned cls, uint32_t offset)
 	return (uint32_t)(((unsigned __int128)class_inverse[cls] * offset) >> 64);
 }
 
-/* Does a block start at byte `offset` of a slab? No, if the kind of unit is not a
- * class. *index is the block's. */
-HAK_INLINE bool class_block_starts(unsigned kind, uint64_t offset, uint64_t *index)
+/* Does a block start at byte `offset` of a slab, whose class has this inverse? No, if
+ * the inverse is 0. *index is the block's. */
+HAK_INLINE bool block_starts(uint64_t inverse, uint64_t offset, uint64_t *index)
 {
-	uint64_t inverse = class_inverse[kind];
 	unsigned __int128 product = (unsigned __int128)inverse * offset;
 	*index = (uint64_t)(product >> 64);
 	return (uint64_t)product < inverse;

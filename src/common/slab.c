@@ -73,7 +73,7 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	bitmap = bitmap_of(s);
 	for (unsigned w = 0; w < bitmap_words(capacity); w++)
 		bitmap[w] = word_mask(capacity, w);
-	registry_set(s->base, s->units, cls, s);
+	registry_set(s->base, s->units, cls, s->states);
 	atomic_add_relaxed(&live_slabs, 1);
 	return s;
 }
@@ -254,6 +254,6 @@ void slab_check(const struct slab *s)
 	for (unsigned u = 0; u < s->units; u++) {
 		uintptr_t addr = s->base + (uintptr_t)u * HAK_UNIT_BYTES;
 		HAK_VERIFY(unit_tag(registry_unit_of(addr)) == (s->base | s->cls));
-		HAK_VERIFY(registry_record((void *)addr) == s);
+		HAK_VERIFY(slab_of_block((void *)addr) == s);
 	}
 }

@@ -82,6 +82,12 @@ HAK_INLINE uint32_t slab_block_index(const struct slab *s, const void *block)
 	return class_block_index(s->cls, (uint32_t)((uintptr_t)block - s->base));
 }
 
+/* The slab of a block of ours. */
+HAK_INLINE struct slab *slab_of_block(const void *block)
+{
+	return HAK_CONTAINER_OF(registry_record(block), struct slab, states);
+}
+
 /* Is `block`, the start of a block of s, free in s? Exact for the owner only. */
 bool slab_block_is_free(const struct slab *s, uint32_t index);
 

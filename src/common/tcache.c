@@ -59,6 +59,8 @@ static void follow_knobs(struct tcache *tc)
 void tcache_init(struct tcache *tc, struct heap *heap)
 {
 	tc->heap = heap;
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
+		tc->bins[cls].inverse = class_inverse[cls];
 	follow_knobs(tc);
 }
 

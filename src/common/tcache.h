@@ -1,19 +1,21 @@
 /* Thread cache: per size class a stack of free blocks, each with the address of its
  * state, so that a hit marks it live or cached without looking it up.
  *
- * A bin is an array of entries. Entry 0 is its head: `top`, the distance in bytes
- * from the bin to its top entry; `limit`, the top at which the next push must flush;
- * and, where the others have their block, NULL, so that a pop needs no test of
- * the count: it reads NULL when the bin is empty. Knobs move the limit. A bin of
- * zeros is empty and full at once, and so is the cache of a thread that has no heap
- * yet, or no more: all zeros, never written. Only the owner thread touches a cache;
- * `top` is atomic because statistics read it from elsewhere.
+ * A bin's `top` is the distance in bytes from its entry 0, which stays empty, to its
+ * top entry, so that a pop needs no test of the count: it reads NULL when the bin
+ * is empty. At top = `limit` the next push must flush; knobs move the limit. There
+ * is a bin for every kind of unit, but only classes have an `inverse`: to a free,
+ * the others are slabs in which no block starts. A bin of zeros is empty, full, and
+ * without blocks, and so is the cache of a thread that has no heap yet, or no more:
+ * all zeros, never written. Only the owner thread touches a cache; `top` is atomic
+ * because statistics read it from elsewhere.
  */
 #ifndef HAK_COMMON_TCACHE_H
 #define HAK_COMMON_TCACHE_H
 
 #include "common/atomics.h"
 #include "common/base.h"
+#include "common/registry.h"
 #include "common/size_class.h"
 #include "common/slab.h"
 
@@ -21,28 +23,23 @@ struct heap;
 
 enum {
 	TCACHE_SLOTS = 64,       /* the largest candidate of its knob */
-	TCACHE_BIN_ENTRIES = 72, /* makes a bin 9 * 128 bytes: bins spread over the cache's sets */
+	TCACHE_BIN_ENTRIES = 71, /* makes a bin 9 * 128 bytes: bins spread over the cache's sets */
 	/* A class's cache holds at most this many bytes, but TCACHE_MIN_BLOCKS at least. */
 	TCACHE_CLASS_BYTES = 256 * 1024,
 	TCACHE_MIN_BLOCKS = 4,
 };
 
 struct tcache_bin {
-	union {
-		struct {
-			_Atomic uint32_t top;
-			uint32_t limit;
-			void *null;
-		};
-		struct cached_block entries[TCACHE_BIN_ENTRIES];
-	};
+	_Atomic uint32_t top;
+	uint32_t limit;
+	uint64_t inverse; /* of the class's block size; see size_class.h */
+	struct cached_block entries[TCACHE_BIN_ENTRIES];
 };
-HAK_STATIC_ASSERT(offsetof(struct tcache_bin, null) == offsetof(struct cached_block, block),
-		  "the head ends the stack");
-HAK_STATIC_ASSERT(TCACHE_BIN_ENTRIES > TCACHE_SLOTS, "a bin has room for its head");
+HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 9 * 128, "see TCACHE_BIN_ENTRIES");
+HAK_STATIC_ASSERT(TCACHE_BIN_ENTRIES > TCACHE_SLOTS, "entry 0 is no slot");
 
 struct tcache {
-	struct tcache_bin bins[HAK_CLASS_COUNT + 1]; /* bin 0 stays all zeros */
+	struct tcache_bin bins[UNIT_KINDS]; /* all zeros but those of classes */
 	struct heap *heap;
 	uint32_t knob_epoch;
 	uint8_t bundle[HAK_CLASS_COUNT + 1]; /* blocks moved at once */
@@ -65,19 +62,25 @@ HAK_INLINE uint32_t tcache_count(const struct tcache *tc, unsigned cls)
 
 HAK_INLINE struct cached_block *bin_entry(struct tcache_bin *bin, uint32_t top)
 {
-	return (struct cached_block *)((uintptr_t)bin + top);
+	return (struct cached_block *)((uintptr_t)bin->entries + top);
+}
+
+HAK_INLINE struct tcache_bin *tcache_bin(struct tcache *tc, unsigned kind)
+{
+	struct tcache_bin *bin = &tc->bins[kind];
+	HAK_OPAQUE(bin);
+	return bin;
 }
 
 HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 {
-	struct tcache_bin *bin = &tc->bins[cls];
+	struct tcache_bin *bin = tcache_bin(tc, cls);
 	struct cached_block *e;
 	uint32_t top;
 	void *p;
-	HAK_OPAQUE(bin);
 	top = atomic_load_relaxed(&bin->top);
 	e = bin_entry(bin, top);
-	p = e->block; /* of the head: NULL */
+	p = e->block; /* of entry 0: NULL */
 	if (HAK_LIKELY(p != NULL)) {
 		atomic_store_relaxed(&bin->top, top - (uint32_t)sizeof(*e));
 		atomic_store_relaxed(e->state, BLOCK_LIVE);
@@ -87,12 +90,10 @@ HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 
 /* Push a live block; false, with nothing changed: the bin is full, or the block is
  * not live. */
-HAK_INLINE bool tcache_push(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
+HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *state)
 {
-	struct tcache_bin *bin = &tc->bins[cls];
 	struct cached_block *e;
 	uint32_t top;
-	HAK_OPAQUE(bin);
 	top = atomic_load_relaxed(&bin->top);
 	if (HAK_UNLIKELY(top >= bin->limit) || HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
 		return false;
@@ -103,6 +104,11 @@ HAK_INLINE bool tcache_push(struct tcache *tc, unsigned cls, void *block, _Atomi
 	e->state = state;
 	e->block = block;
 	return true;
+}
+
+HAK_INLINE bool tcache_push(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
+{
+	return bin_push(tcache_bin(tc, cls), block, state);
 }
 
 /* Make an empty cache of zeroed memory. */

@@ -19,19 +19,14 @@
 
 enum { CLASS = 25, MAX_BLOCKS = 4096, SLOTS = 64 };
 
-static struct slab *slab_of(const void *block)
-{
-	return registry_record(block);
-}
-
 static struct heap *owner_of(const void *block)
 {
-	return atomic_load_relaxed(&slab_of(block)->owner);
+	return atomic_load_relaxed(&slab_of_block(block)->owner);
 }
 
 static bool is_free(const void *block)
 {
-	struct slab *s = slab_of(block);
+	struct slab *s = slab_of_block(block);
 	return slab_block_is_free(s, slab_block_index(s, block));
 }
 
@@ -136,7 +131,7 @@ static void release_and_adoption(void)
 	struct slab *s;
 	CHECK(a != b && a->attached && b->attached, "two heaps");
 	take(a, blocks, 5);
-	s = slab_of(blocks[0]);
+	s = slab_of_block(blocks[0]);
 	heap_release(a);
 	CHECK(!a->attached, "a heap that was given back");
 	CHECK(owner_of(blocks[0]) == heap_orphans(), "its slab with live blocks is an orphan");
@@ -144,7 +139,7 @@ static void release_and_adoption(void)
 	hak_check_all();
 
 	take(b, blocks + 5, 5);
-	CHECK(slab_of(blocks[5]) == s && owner_of(blocks[0]) == b, "the other heap adopts it");
+	CHECK(slab_of_block(blocks[5]) == s && owner_of(blocks[0]) == b, "the other heap adopts it");
 	CHECK_U64(slab_count() - before, 1, "slabs after adoption");
 	hak_check_all();
 

@@ -227,19 +227,14 @@ static void at_exit(void)
 
 /* ---- hak_check_all() must see that something is wrong */
 
-static struct slab *slab_of(const void *block)
-{
-	return registry_record(block);
-}
-
 static void break_free_count(void)
 {
-	slab_of(hak_malloc(40))->free_count--;
+	slab_of_block(hak_malloc(40))->free_count--;
 }
 
 static void break_state(void)
 {
-	struct slab *s = slab_of(hak_malloc(40));
+	struct slab *s = slab_of_block(hak_malloc(40));
 	atomic_store_relaxed(&s->states[s->capacity - 1], 1);
 }
 
@@ -253,17 +248,17 @@ static void break_cache(void)
 
 static void break_owner(void)
 {
-	atomic_store_relaxed(&slab_of(hak_malloc(40))->owner, heap_orphans());
+	atomic_store_relaxed(&slab_of_block(hak_malloc(40))->owner, heap_orphans());
 }
 
 static void break_map(void)
 {
-	registry_clear(slab_of(hak_malloc(40))->base, 1);
+	registry_clear(slab_of_block(hak_malloc(40))->base, 1);
 }
 
 static void break_superslab(void)
 {
-	slab_of(hak_malloc(40))->superslab->free_mask ^= UINT32_C(1) << 31;
+	slab_of_block(hak_malloc(40))->superslab->free_mask ^= UINT32_C(1) << 31;
 }
 
 static void break_units(void)

@@ -30,14 +30,9 @@ static unsigned limit_of(unsigned cls)
 	return tc->bins[cls].limit / (unsigned)sizeof(struct cached_block);
 }
 
-static struct slab *slab_of(const void *block)
-{
-	return registry_record(block);
-}
-
 static _Atomic uint8_t *state_of(void *block)
 {
-	struct slab *s = slab_of(block);
+	struct slab *s = slab_of_block(block);
 	return &s->states[slab_block_index(s, block)];
 }
 
@@ -233,7 +228,7 @@ static void refill_and_flush(void)
 		void *blocks[TCACHE_SLOTS + 1], *first;
 		unsigned n = 1;
 		first = blocks[0] = take(cls);
-		CHECK_U64(slab_of(first)->cls, cls, "class of a refilled block");
+		CHECK_U64(slab_of_block(first)->cls, cls, "class of a refilled block");
 		CHECK(tcache_count(tc, cls) == refill - 1,
 		      "class %u: %u cached after a refill of %u", cls, tcache_count(tc, cls),
 		      refill);
@@ -307,6 +302,10 @@ static void constant_caches(void)
 	_Atomic uint8_t state = 0;
 	setup();
 	CHECK(tcache_is_real(tc), "a heap's cache is real");
+	for (unsigned kind = 0; kind < UNIT_KINDS; kind++) {
+		bool is_class = kind >= 1 && kind <= HAK_CLASS_COUNT;
+		CHECK_U64(tc->bins[kind].inverse, is_class ? class_inverse[kind] : 0, "inverse");
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		CHECK(!tcache_is_real(constant[i]), "constant cache %u counts as real", i);
 		for (unsigned cls = 0; cls <= HAK_CLASS_COUNT; cls++) {
