@@ -3,8 +3,10 @@
 #include "common/bits.h"
 
 enum {
-	LINEAR_MAX = 128,        /* steps of HAK_MIN_ALIGN up to here */
-	STEPS_PER_DOUBLING = 8,
+	LINEAR_MAX = 128, /* steps of HAK_MIN_ALIGN up to here */
+	FINE_MAX = 8192,  /* FINE_STEPS for each doubling up to here, COARSE_STEPS beyond */
+	FINE_STEPS = 8,
+	COARSE_STEPS = 4,
 };
 
 uint32_t class_block_bytes[HAK_CLASS_COUNT + 1];
@@ -12,15 +14,13 @@ uint64_t class_inverse[HAK_CLASS_COUNT + 1];
 struct class_layout class_layout[HAK_CLASS_COUNT + 1];
 uint8_t class_of_granules[HAK_SMALL_MAX / HAK_MIN_ALIGN + 1];
 
-static size_t nth_class_bytes(unsigned cls)
+/* The class after the one of `bytes`. */
+static size_t next_class_bytes(size_t bytes)
 {
-	unsigned linear = LINEAR_MAX / HAK_MIN_ALIGN;
-	unsigned doubling, step;
-	if (cls <= linear)
-		return (size_t)cls * HAK_MIN_ALIGN;
-	doubling = (cls - linear - 1) / STEPS_PER_DOUBLING;
-	step = (cls - linear - 1) % STEPS_PER_DOUBLING + 1;
-	return ((size_t)LINEAR_MAX << doubling) / STEPS_PER_DOUBLING * (STEPS_PER_DOUBLING + step);
+	size_t power = (size_t)1 << bit_highest(bytes | 1);
+	if (bytes < LINEAR_MAX)
+		return bytes + HAK_MIN_ALIGN;
+	return bytes + power / (bytes < FINE_MAX ? FINE_STEPS : COARSE_STEPS);
 }
 
 static struct class_layout layout_for(size_t bytes)
@@ -36,9 +36,9 @@ static struct class_layout layout_for(size_t bytes)
 
 void size_class_init(void)
 {
-	size_t granule = 0;
+	size_t granule = 0, bytes = 0;
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
-		size_t bytes = nth_class_bytes(cls);
+		bytes = next_class_bytes(bytes);
 		class_block_bytes[cls] = (uint32_t)bytes;
 		class_inverse[cls] = UINT64_MAX / bytes + 1;
 		class_layout[cls] = layout_for(bytes);

@@ -1,9 +1,11 @@
 /* Size classes: what a request is rounded up to, and the arithmetic of a slab of
  * that class.
  *
- * Steps of 16 bytes to 128, then eight classes for each doubling to 32 KiB: 72
- * classes, at most 1/9 of a block wasted above 128 bytes. Class 0 is no class:
- * the page map says it of memory that is not a slab.
+ * Steps of 16 bytes to 128, then eight classes for each doubling to 8 KiB, and four
+ * to 32 KiB: 64 classes. At most 1/9 of a block is wasted above 128 bytes, and 1/5
+ * above 8 KiB, where it is pages that nobody touches, and fewer classes mean fewer
+ * slabs in part use. Class 0 is no class: the page map says it of memory that is not
+ * a slab.
  *
  * offset -> block index, and "is this where a block starts?", are one multiplication
  * (Lemire, Kaser, Kurz: Faster Remainder by Direct Computation, 2019). With
@@ -17,7 +19,7 @@
 #include "common/base.h"
 
 enum {
-	HAK_CLASS_COUNT = 72,    /* classes are 1 .. HAK_CLASS_COUNT */
+	HAK_CLASS_COUNT = 64,    /* classes are 1 .. HAK_CLASS_COUNT */
 	HAK_SMALL_MAX = 32768,   /* bytes; larger requests get spans of their own */
 	HAK_SLAB_MAX_UNITS = 8,
 	HAK_SLAB_MIN_BLOCKS = 8,

@@ -14,8 +14,8 @@ enum {
 	RESERVE_MAX_BYTES = 128 * HAK_SUPERSLAB_BYTES,
 
 	/* With the policy "filling", superslabs beyond this many get huge pages: a
-	 * program that has filled 16 MiB is taken to fill the next 2 MiB as well. */
-	SMALL_PAGE_SUPERSLABS = 8,
+	 * program that has filled 32 MiB is taken to fill the next 2 MiB as well. */
+	SMALL_PAGE_SUPERSLABS = 16,
 };
 
 #define ALL_UNITS UINT32_MAX

@@ -38,7 +38,7 @@ static void sizes(void)
 		if (wanted <= 128)
 			CHECK(waste < 16, "size %zu wastes %zu bytes", size, waste);
 		else
-			CHECK(waste * 8 <= class_bytes(cls), "size %zu wastes %zu of %zu bytes",
+			CHECK(waste * (wanted <= 8192 ? 8 : 5) <= class_bytes(cls), "size %zu wastes %zu of %zu bytes",
 			      size, waste, class_bytes(cls));
 	}
 }

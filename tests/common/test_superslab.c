@@ -17,7 +17,7 @@
 enum {
 	MAX_SUPERSLABS = 256,
 	MAX_SPANS = 400,
-	SMALL_PAGE_SUPERSLABS = 8, /* of the policy "filling", which is the default */
+	SMALL_PAGE_SUPERSLABS = 16, /* of the policy "filling", which is the default */
 };
 
 struct model {

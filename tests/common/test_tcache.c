@@ -65,7 +65,7 @@ static void put(unsigned cls, void *block)
 static unsigned expected_capacity(unsigned cls, int32_t capacity, int32_t diet)
 {
 	unsigned by_knob = (unsigned)(capacity * diet / 100);
-	unsigned by_bytes = (unsigned)max_size(262144 / class_bytes(cls), 4);
+	unsigned by_bytes = (unsigned)max_size(524288 / class_bytes(cls), 4);
 	return by_knob < by_bytes ? by_knob : by_bytes;
 }
 

@@ -237,7 +237,7 @@ static void check_block(uintptr_t at, size_t size, struct rng *rng)
 	if (kind == UNIT_NONE || !record)
 		fail("block %#lx of %zu bytes is not in the map", (unsigned long)at, size);
 	if (kind <= HAK_CLASS_COUNT)
-		check_slab_block(at, size, record, kind);
+		check_slab_block(at, size, slab_of_block((const void *)at), kind);
 	else if (kind == UNIT_HUGE)
 		return; /* only its first unit is entered */
 	for (int i = 0; i < 8; i++) {
