@@ -24,6 +24,7 @@ enum unit_kind {
 	UNIT_LARGE = 120,    /* record: struct large_span */
 	UNIT_HUGE = 121,     /* record: struct huge; only its first unit is entered */
 	UNIT_EMERGENCY = 122,
+	UNIT_HUGE_FREE = 123, /* no block; struct huge, by its first and its last unit */
 };
 
 /* Bits 0-6 the kind, bits 7-11 the unit's index in its slab or span. Kept in 16
