@@ -182,6 +182,22 @@ static void fit(void)
 	empty_cache();
 }
 
+static void fit_in_one_bucket(void)
+{
+	unsigned char *p[4], *q;
+	alloc_row(p, 4, 3 * MIB + 2 * UNIT);
+	huge_free(record_of(p[2]));
+	q = alloc(2 * UNIT);
+	CHECK_PTR(q, p[2], "a small block at its start");
+	huge_free(record_of(p[0]));
+	CHECK_PTR(alloc(3 * MIB), q + 2 * UNIT, "the smaller of two of nearly the same size");
+	huge_free(record_of(q));
+	huge_free(record_of(q + 2 * UNIT));
+	huge_free(record_of(p[1]));
+	huge_free(record_of(p[3]));
+	empty_cache();
+}
+
 static void aligned_out_of_extent(void)
 {
 	unsigned char *p = make_extent(24 * MIB), *q, *expected;
@@ -720,6 +736,7 @@ static const struct test_case cases[] = {
 	{ "split", split },
 	{ "coalesce", coalesce },
 	{ "fit", fit },
+	{ "fit_in_one_bucket", fit_in_one_bucket },
 	{ "aligned_out_of_extent", aligned_out_of_extent },
 	{ "limits", limits },
 	{ "oldest_goes", oldest_goes },
