@@ -14,6 +14,7 @@ enum {
 	 * blocks that come and go are mapped and unmapped all the time. */
 	CACHE_MAX_ONE = 32 << 20,
 	CACHE_MAX_ALL = 192 << 20,
+	PURGE_STEP = 8 << 20, /* unmapped at once: below a millisecond */
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
 	GROWTH_SPARE = 4,
 	/* Free extents by size in units, four buckets per doubling. */
@@ -197,23 +198,32 @@ static void merge_locked(struct huge *h, struct huge *beside)
 	meta_pool_free(&records, beside);
 }
 
-/* Keep no more than allows for `bytes` more: the oldest go, of the last of them
- * the upper part alone if that is enough. They are put in `gone`. */
+/* Take the upper `bytes` of e out, or all of it if it has no more. */
+static struct huge *take_top_locked(struct huge *e, size_t bytes)
+{
+	struct huge *top = e->mapped_bytes > bytes ? record_alloc() : NULL;
+	if (top == NULL) {
+		extent_remove_locked(e);
+		return e;
+	}
+	top->base = end_of(e) - bytes;
+	top->mapped_bytes = bytes;
+	extent_cut_locked(e, top);
+	return top;
+}
+
+static struct huge *oldest_locked(void)
+{
+	return list_is_empty(&free_by_age) ? NULL : LIST_ENTRY(free_by_age.next, struct huge, age);
+}
+
+/* Keep no more than allows for `bytes` more, at most CACHE_MAX_ALL: the oldest go, of the
+ * last of them as much as has to. They are put in `gone`. */
 static void make_room_locked(size_t bytes, struct list_node *gone)
 {
 	while (huge_cached_bytes() + bytes > CACHE_MAX_ALL) {
 		size_t excess = huge_cached_bytes() + bytes - CACHE_MAX_ALL;
-		struct huge *e = LIST_ENTRY(free_by_age.next, struct huge, age), *part;
-		part = e->mapped_bytes > excess ? record_alloc() : NULL;
-		if (part != NULL) {
-			part->base = end_of(e) - excess;
-			part->mapped_bytes = excess;
-			extent_cut_locked(e, part);
-			e = part;
-		} else {
-			extent_remove_locked(e);
-		}
-		list_push_back(gone, &e->link);
+		list_push_back(gone, &take_top_locked(oldest_locked(), excess)->link);
 	}
 }
 
@@ -328,25 +338,37 @@ void huge_free(struct huge *h)
 	unmap_all(&gone);
 }
 
-/* One at a time: a fork in between loses, for the child, what is on its way. */
-size_t huge_purge(uint32_t delay_ms)
+/* Out of the list before it is unmapped, so in steps: a fork in between loses, for
+ * the child, what is on its way. */
+static struct huge *take_due(uint32_t delay_ms)
+{
+	struct huge *e;
+	lock_acquire(&lock);
+	e = oldest_locked();
+	if (e != NULL && os_now_ms() - e->freed_at_ms < delay_ms)
+		e = NULL;
+	if (e != NULL)
+		e = take_top_locked(e, PURGE_STEP);
+	lock_release(&lock);
+	return e;
+}
+
+size_t huge_purge_until(uint32_t delay_ms, uint64_t deadline_ns)
 {
 	size_t bytes = 0;
 	for (;;) {
-		struct huge *e = NULL;
-		lock_acquire(&lock);
-		if (!list_is_empty(&free_by_age)) {
-			e = LIST_ENTRY(free_by_age.next, struct huge, age);
-			if (os_now_ms() - e->freed_at_ms < delay_ms)
-				e = NULL;
-			else
-				extent_remove_locked(e);
-		}
-		lock_release(&lock);
+		struct huge *e = take_due(delay_ms);
 		if (e == NULL)
 			return bytes;
 		bytes += unmap(e);
+		if (deadline_ns != 0 && os_now_ns() >= deadline_ns)
+			return bytes;
 	}
+}
+
+size_t huge_purge(uint32_t delay_ms)
+{
+	return huge_purge_until(delay_ms, 0);
 }
 
 /* ---- resizing: the block is the caller's */

@@ -38,6 +38,8 @@ void *huge_resize(struct huge *h, size_t bytes);
 
 /* Unmap extents freed at least delay_ms ago. Returns their bytes. */
 size_t huge_purge(uint32_t delay_ms);
+/* Until os_now_ns() is the deadline; 0: none. */
+size_t huge_purge_until(uint32_t delay_ms, uint64_t deadline_ns);
 
 size_t huge_cached_bytes(void); /* of free extents; read without the lock */
 

@@ -8,7 +8,7 @@
  * address never seen (0) leads there and a look-up tests nothing.
  *
  * An entry is written before a pointer into its unit leaves the allocator, and
- * cleared after the last one came back; whoever holds such a pointer may read
+ * cleared (or made UNIT_HUGE_FREE) after the last one came back; whoever holds such a pointer may read
  * it without a lock, and whoever makes one up reads some entry, atomically.
  */
 #ifndef HAK_COMMON_REGISTRY_H
@@ -21,10 +21,10 @@
 /* What a unit belongs to: 1 .. HAK_CLASS_COUNT is a slab of that class. */
 enum unit_kind {
 	UNIT_NONE = 0,
-	UNIT_LARGE = 120,    /* record: struct large_span */
-	UNIT_HUGE = 121,     /* record: struct huge; only its first unit is entered */
+	UNIT_LARGE = 120, /* record: struct large_span */
+	UNIT_HUGE = 121,  /* record: struct huge; only its first unit is entered */
 	UNIT_EMERGENCY = 122,
-	UNIT_HUGE_FREE = 123, /* no block; struct huge, by its first and its last unit */
+	UNIT_HUGE_FREE = 123, /* a free extent: no block, struct huge; its first and last unit */
 };
 
 /* Bits 0-6 the kind, bits 7-11 the unit's index in its slab or span. Kept in 16

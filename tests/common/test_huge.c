@@ -302,6 +302,17 @@ static void purge(void)
 	CHECK(os_unmap(a, 2 * MIB), "it is still mapped");
 }
 
+/* In steps, the upper part first; a deadline that is over lets one step through. */
+static void purge_until(void)
+{
+	unsigned char *p = make_extent(20 * MIB);
+	CHECK_U64(huge_purge_until(0, 1), 8 * MIB, "bytes of one step");
+	is_extent(p, 12 * MIB);
+	CHECK_U64(huge_purge_until(UINT32_MAX / 2, 1), 0, "bytes that are not due");
+	CHECK_U64(huge_purge_until(0, os_now_ns() + 1000000000000), 12 * MIB, "all the rest");
+	counted(0, 0, 0);
+}
+
 enum { HOUR_MS = 3600 * 1000 };
 
 static void make_older(const unsigned char *p)
@@ -741,6 +752,7 @@ static const struct test_case cases[] = {
 	{ "limits", limits },
 	{ "oldest_goes", oldest_goes },
 	{ "purge", purge },
+	{ "purge_until", purge_until },
 	{ "ages", ages },
 	{ "growth_in_place", growth_in_place },
 	{ "growth_into_free", growth_into_free },
