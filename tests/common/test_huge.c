@@ -466,7 +466,7 @@ static void growth_by_copying(void)
 	mapped = os_counters().mapped_bytes;
 	REQUIRE(madvise(p + 4 * MIB, 4 * MIB, MADV_DONTDUMP) == 0, "madvise: %s", strerror(errno));
 	q = huge_resize(record_of(p), 12 * MIB);
-	REQUIRE(q != NULL && q != p, "a copy");
+	REQUIRE(q != NULL && (q != p || test_under_qemu()), "a copy");
 	CHECK_U64(test_verify(q, 8 * MIB, 9), 8 * MIB, "content");
 	if (!test_under_qemu())
 		counted(1, 15 * MIB, 8 * MIB);
@@ -583,7 +583,7 @@ static void finding(void)
 static void free_twice(void *arg)
 {
 	unsigned char *p[3];
-	alloc_row(p, 3, 2 * MIB);
+	alloc_row(p, 3, MIB + UNIT); /* too little for the maintenance thread */
 	for (unsigned i = 0; i < 3; i++)
 		hak_free(p[i]);
 	hak_free(p[1] + *(const size_t *)arg);
@@ -593,7 +593,7 @@ static void double_free(void)
 {
 	size_t at = 0;
 	unit_child_aborts(free_twice, &at, "[TLS_SLL_DOUBLE_FREE]");
-	unit_child_aborts(free_twice, &at, "already free: it lies in 6291456 bytes of freed huge");
+	unit_child_aborts(free_twice, &at, "already free: it lies in 3342336 bytes of freed huge");
 	at = 100;
 	unit_child_aborts(free_twice, &at, "[TLS_SLL_PUSH_MISALIGNED]");
 }
@@ -743,6 +743,7 @@ static void threads(void)
 }
 
 static const struct test_case cases[] = {
+	{ "double_free", double_free }, /* first: a child, so before there are threads */
 	{ "alignments", alignments },
 	{ "split", split },
 	{ "coalesce", coalesce },
@@ -762,7 +763,6 @@ static const struct test_case cases[] = {
 	{ "shrinking", shrinking },
 	{ "refused_memory", refused_memory },
 	{ "finding", finding },
-	{ "double_free", double_free },
 	{ "random_steps", random_steps },
 	{ "threads", threads },
 };
