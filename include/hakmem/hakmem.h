@@ -82,8 +82,8 @@ struct hak_stats {
 	size_t small_bytes;          /* blocks of slabs not free in their slab: live + cached */
 	size_t small_cached_bytes;   /* of these, in thread caches */
 	size_t large_bytes;          /* live spans */
-	size_t huge_bytes;           /* live mappings of their own */
-	size_t huge_cached_bytes;    /* freed mappings kept for reuse */
+	size_t huge_bytes;           /* live, outside superslabs */
+	size_t huge_cached_bytes;    /* freed ones kept for reuse */
 	size_t free_dirty_bytes;     /* free, not yet given back to the kernel */
 	size_t superslabs;           /* count */
 	size_t slabs;                /* count */

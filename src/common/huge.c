@@ -1,23 +1,35 @@
 #include "common/huge.h"
 
+#include <string.h>
+
+#include "common/bits.h"
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/os.h"
 #include "common/registry.h"
 
 enum {
-	/* What the cache of freed mappings may hold: one mapping, all together. */
+	/* What is kept of freed memory: of one block, all together. The second is for the
+	 * holes between live blocks, too: with less than about twice the live bytes,
+	 * blocks that come and go are mapped and unmapped all the time. */
 	CACHE_MAX_ONE = 32 << 20,
-	CACHE_MAX_ALL = 64 << 20,
+	CACHE_MAX_ALL = 192 << 20,
+	PURGE_STEP = 8 << 20, /* unmapped at once: below a millisecond */
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
 	GROWTH_SPARE = 4,
+	/* Free extents by size in units, four buckets per doubling. */
+	BUCKET_COUNT = 44,
 };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_HUGE);
-/* Under lock. The cache is in order of time, oldest first. */
-static struct list_node live = { &live, &live }, cache = { &cache, &cache };
+/* Under lock; so is every entry of these kinds in the page map, since who frees
+ * a block looks at the entries of the units beside it. */
+static struct list_node live = { &live, &live };
 static size_t live_count, live_bytes;
-static _Atomic size_t cached_bytes; /* written under lock */
+static struct list_node free_by_age = { &free_by_age, &free_by_age };
+static struct list_node buckets[BUCKET_COUNT];
+static uint64_t nonempty_buckets;   /* the heads of the others are not made yet */
+static _Atomic size_t cached_bytes; /* written under lock; <= CACHE_MAX_ALL */
 static struct meta_pool records;
 
 struct lock *huge_lock(void)
@@ -30,10 +42,23 @@ size_t huge_cached_bytes(void)
 	return atomic_load_relaxed(&cached_bytes);
 }
 
-/* ---- the two lists; the lock is held */
+static uintptr_t end_of(const struct huge *h)
+{
+	return h->base + h->mapped_bytes;
+}
+
+/* This and meta_pool_free() may wait for the meta lock: with this lock held, only where
+ * lists, entries and sums agree (lock.h says why). */
+static struct huge *record_alloc(void)
+{
+	return meta_pool_alloc(&records, sizeof(struct huge));
+}
+
+/* ---- live blocks; the lock is held */
 
 static void live_insert_locked(struct huge *h)
 {
+	registry_set(h->base, 1, UNIT_HUGE, h);
 	list_push_back(&live, &h->link);
 	live_count++;
 	live_bytes += h->mapped_bytes;
@@ -41,153 +66,352 @@ static void live_insert_locked(struct huge *h)
 
 static void live_remove_locked(struct huge *h)
 {
+	registry_clear(h->base, 1);
 	list_remove(&h->link);
 	live_count--;
 	live_bytes -= h->mapped_bytes;
 }
 
-static void cache_remove_locked(struct huge *h)
+/* ---- free extents; the lock is held
+ *
+ * The map knows their first and last units, which are the boundary tags of Knuth, The
+ * Art of Computer Programming, volume 1, 2.5: who frees finds free neighbours
+ * in constant time. */
+
+static unsigned bucket_of(size_t bytes)
 {
-	list_remove(&h->link);
-	atomic_sub_relaxed(&cached_bytes, h->mapped_bytes);
+	size_t units = bytes >> HAK_UNIT_SHIFT;
+	unsigned high;
+	if (units < 4)
+		return (unsigned)units;
+	high = bit_highest(units);
+	return (high - 1) * 4 + (unsigned)(units >> (high - 2) & 3);
 }
 
-/* The smallest cached mapping that fits and wastes at most a quarter. */
-static struct huge *cache_find_locked(size_t bytes, size_t align)
+HAK_STATIC_ASSERT(CACHE_MAX_ALL >> HAK_UNIT_SHIFT < 4096, "bucket_of() < (11 - 1) * 4 + 4");
+
+/* Enter e, or take it out, for what base and mapped_bytes say; its age is apart. */
+static void extent_enter_locked(struct huge *e)
+{
+	unsigned b = bucket_of(e->mapped_bytes);
+	if ((nonempty_buckets >> b & 1) == 0)
+		list_init(&buckets[b]);
+	nonempty_buckets |= UINT64_C(1) << b;
+	list_push_back(&buckets[b], &e->link);
+	registry_set(e->base, 1, UNIT_HUGE_FREE, e);
+	registry_set(end_of(e) - HAK_UNIT_BYTES, 1, UNIT_HUGE_FREE, e);
+	atomic_add_relaxed(&cached_bytes, e->mapped_bytes);
+}
+
+static void extent_leave_locked(struct huge *e)
+{
+	unsigned b = bucket_of(e->mapped_bytes);
+	list_remove(&e->link);
+	if (list_is_empty(&buckets[b]))
+		nonempty_buckets &= ~(UINT64_C(1) << b);
+	registry_clear(e->base, 1);
+	registry_clear(end_of(e) - HAK_UNIT_BYTES, 1);
+	atomic_sub_relaxed(&cached_bytes, e->mapped_bytes);
+}
+
+static void extent_remove_locked(struct huge *e)
+{
+	extent_leave_locked(e);
+	list_remove(&e->age);
+}
+
+/* The extent that begins or ends in the unit of addr; NULL: none. */
+static struct huge *extent_at_locked(uintptr_t addr)
+{
+	void *record;
+	return registry_lookup(addr, &record) == UNIT_HUGE_FREE ? record : NULL;
+}
+
+static bool fits(const struct huge *e, size_t bytes, size_t align)
+{
+	size_t front = align_up(e->base, align) - e->base;
+	return front <= e->mapped_bytes && e->mapped_bytes - front >= bytes;
+}
+
+static bool fits_better(const struct huge *e, const struct huge *best)
+{
+	if (best == NULL || e->mapped_bytes != best->mapped_bytes)
+		return best == NULL || e->mapped_bytes < best->mapped_bytes;
+	return e->base < best->base;
+}
+
+/* The smallest extent that fits, the lowest of equals. What is kept has room for few
+ * extents as large as a block: a bucket has few of them. */
+static struct huge *best_fit_locked(size_t bytes, size_t align)
 {
 	struct huge *best = NULL;
-	LIST_FOR_EACH(n, &cache) {
-		struct huge *h = LIST_ENTRY(n, struct huge, link);
-		if (h->mapped_bytes < bytes || h->mapped_bytes - bytes > bytes / 4)
-			continue;
-		if ((h->base & (align - 1)) != 0)
-			continue;
-		if (best == NULL || h->mapped_bytes < best->mapped_bytes)
-			best = h;
-	}
-	if (best != NULL)
-		cache_remove_locked(best);
+	uint64_t b;
+	if (bytes > CACHE_MAX_ALL)
+		return NULL;
+	b = nonempty_buckets & UINT64_MAX << bucket_of(bytes);
+	for (; b != 0 && best == NULL; b &= b - 1)
+		LIST_FOR_EACH(n, &buckets[bit_lowest(b)]) {
+			struct huge *e = LIST_ENTRY(n, struct huge, link);
+			if (fits(e, bytes, align) && fits_better(e, best))
+				best = e;
+		}
 	return best;
+}
+
+/* Take the range of `part` out of e; what is before and behind it stays free and
+ * as old as it was. For want of a record the part gets what is behind it too. */
+static void extent_cut_locked(struct huge *e, struct huge *part)
+{
+	size_t front = part->base - e->base, back = end_of(e) - end_of(part);
+	struct huge *rest = front > 0 && back > 0 ? record_alloc() : NULL;
+	if (front > 0 && back > 0 && rest == NULL)
+		part->mapped_bytes += back;
+	extent_leave_locked(e);
+	if (rest != NULL) {
+		*rest = (struct huge){ .base = end_of(part),
+				       .mapped_bytes = back,
+				       .freed_at_ms = e->freed_at_ms };
+		extent_enter_locked(rest);
+		list_insert_between(&rest->age, &e->age, e->age.next);
+	}
+	if (front > 0) {
+		e->mapped_bytes = front;
+		extent_enter_locked(e);
+	} else if (back > 0) {
+		e->base = end_of(part);
+		e->mapped_bytes = back;
+		extent_enter_locked(e);
+	} else {
+		list_remove(&e->age);
+		meta_pool_free(&records, e);
+	}
+}
+
+/* Give h the extent `beside` it, if there is one. */
+static void merge_locked(struct huge *h, struct huge *beside)
+{
+	if (beside == NULL)
+		return;
+	extent_remove_locked(beside);
+	h->base = h->base < beside->base ? h->base : beside->base;
+	h->mapped_bytes += beside->mapped_bytes;
+	meta_pool_free(&records, beside);
+}
+
+/* Take the upper `bytes` of e out, or all of it if it has no more. */
+static struct huge *take_top_locked(struct huge *e, size_t bytes)
+{
+	struct huge *top = e->mapped_bytes > bytes ? record_alloc() : NULL;
+	if (top == NULL) {
+		extent_remove_locked(e);
+		return e;
+	}
+	top->base = end_of(e) - bytes;
+	top->mapped_bytes = bytes;
+	extent_cut_locked(e, top);
+	return top;
+}
+
+static struct huge *oldest_locked(void)
+{
+	return list_is_empty(&free_by_age) ? NULL : LIST_ENTRY(free_by_age.next, struct huge, age);
+}
+
+/* Keep no more than allows for `bytes` more, at most CACHE_MAX_ALL: the oldest go, of the
+ * last of them as much as has to. They are put in `gone`. */
+static void make_room_locked(size_t bytes, struct list_node *gone)
+{
+	while (huge_cached_bytes() + bytes > CACHE_MAX_ALL) {
+		size_t excess = huge_cached_bytes() + bytes - CACHE_MAX_ALL;
+		list_push_back(gone, &take_top_locked(oldest_locked(), excess)->link);
+	}
+}
+
+/* h, entered nowhere, becomes a free extent, one with those beside it. What is too much
+ * is put in `gone`, for unmap_all(). */
+static void release_locked(struct huge *h, struct list_node *gone)
+{
+	if (h->mapped_bytes > CACHE_MAX_ONE) {
+		list_push_back(gone, &h->link);
+		return;
+	}
+	make_room_locked(h->mapped_bytes, gone);
+	merge_locked(h, extent_at_locked(h->base - 1));
+	merge_locked(h, extent_at_locked(end_of(h)));
+	h->freed_at_ms = os_now_ms();
+	extent_enter_locked(h);
+	list_push_back(&free_by_age, &h->age);
 }
 
 /* ---- making and unmaking */
 
-static void huge_unmap(struct huge *h)
+/* Returns the bytes given back. */
+static size_t unmap(struct huge *h)
 {
-	/* Refused (the mapping is part of a larger one that the kernel cannot split):
-	 * at least the pages go back. */
-	if (!os_unmap((void *)h->base, h->mapped_bytes))
-		os_purge((void *)h->base, h->mapped_bytes);
+	size_t bytes = h->mapped_bytes;
+	/* Refused (the range is part of a larger mapping that the kernel cannot split): at
+	 * least the pages go back. The addresses are lost, and stay counted as mapped. */
+	if (!os_unmap((void *)h->base, bytes) && !os_purge((void *)h->base, bytes))
+		bytes = 0;
 	meta_pool_free(&records, h);
+	return bytes;
 }
 
-static struct huge *huge_map(size_t bytes, size_t align)
+static void unmap_all(struct list_node *gone)
 {
-	struct huge *h = meta_pool_alloc(&records, sizeof(*h));
-	void *p;
-	if (h == NULL)
-		return NULL;
-	p = os_map(bytes, align);
+	LIST_FOR_EACH_SAFE(n, gone)
+		unmap(LIST_ENTRY(n, struct huge, link));
+}
+
+/* Memory from the kernel, its units ready to be entered. */
+static bool map_fresh(struct huge *h, size_t bytes, size_t align)
+{
+	void *p = os_map(bytes, align);
 	if (p != NULL && !registry_reserve((uintptr_t)p, bytes)) {
 		os_unmap(p, bytes);
 		p = NULL;
 	}
-	if (p == NULL) {
+	h->base = (uintptr_t)p;
+	h->mapped_bytes = bytes;
+	return p != NULL;
+}
+
+static bool take_free_locked(struct huge *h, size_t bytes, size_t align)
+{
+	struct huge *e = best_fit_locked(bytes, align);
+	if (e == NULL)
+		return false;
+	h->base = align_up(e->base, align);
+	h->mapped_bytes = bytes;
+	extent_cut_locked(e, h);
+	return true;
+}
+
+/* A live block; mapped_bytes are whole units, usable_bytes whole pages. */
+static struct huge *block_alloc(size_t mapped_bytes, size_t usable_bytes, size_t align,
+				bool *zeroed)
+{
+	struct huge *h = record_alloc();
+	bool taken;
+	if (h == NULL)
+		return NULL;
+	h->usable_bytes = usable_bytes;
+
+	lock_acquire(&lock);
+	taken = take_free_locked(h, mapped_bytes, align);
+	if (taken)
+		live_insert_locked(h);
+	lock_release(&lock);
+	*zeroed = !taken;
+	if (taken)
+		return h;
+
+	if (!map_fresh(h, mapped_bytes, align)) {
 		meta_pool_free(&records, h);
 		return NULL;
 	}
-	list_init(&h->link);
-	h->base = (uintptr_t)p;
-	h->mapped_bytes = bytes;
+	lock_acquire(&lock);
+	live_insert_locked(h);
+	lock_release(&lock);
 	return h;
 }
 
 void *huge_alloc(size_t bytes, size_t align, bool *zeroed)
 {
 	struct huge *h;
-	if (__builtin_add_overflow(bytes, os_page_bytes() - 1, &bytes))
+	size_t units;
+	if (__builtin_add_overflow(bytes, HAK_UNIT_BYTES - 1, &units))
 		return NULL;
-	bytes = align_down(bytes, os_page_bytes());
-	align = max_size(align, HAK_UNIT_BYTES);
-
-	lock_acquire(&lock);
-	h = cache_find_locked(bytes, align);
-	lock_release(&lock);
-	*zeroed = h == NULL;
-	if (h == NULL)
-		h = huge_map(bytes, align);
-	if (h == NULL)
-		return NULL;
-	h->usable_bytes = bytes;
-	registry_set(h->base, 1, UNIT_HUGE, h);
-	lock_acquire(&lock);
-	live_insert_locked(h);
-	lock_release(&lock);
-	return (void *)h->base;
+	h = block_alloc(align_down(units, HAK_UNIT_BYTES), align_up(bytes, os_page_bytes()),
+			max_size(align, HAK_UNIT_BYTES), zeroed);
+	return h != NULL ? (void *)h->base : NULL;
 }
 
 void huge_free(struct huge *h)
 {
-	bool keep;
-	registry_clear(h->base, 1);
+	struct list_node gone;
+	list_init(&gone);
 	lock_acquire(&lock);
 	live_remove_locked(h);
-	keep = h->mapped_bytes <= CACHE_MAX_ONE &&
-	       h->mapped_bytes + atomic_load_relaxed(&cached_bytes) <= CACHE_MAX_ALL;
-	if (keep) {
-		h->freed_at_ms = os_now_ms();
-		list_push_back(&cache, &h->link);
-		atomic_add_relaxed(&cached_bytes, h->mapped_bytes);
-	}
+	release_locked(h, &gone);
 	lock_release(&lock);
-	if (!keep)
-		huge_unmap(h);
+	unmap_all(&gone);
+}
+
+/* Out of the list before it is unmapped, so in steps: a fork in between loses, for
+ * the child, what is on its way. */
+static struct huge *take_due(uint32_t delay_ms)
+{
+	struct huge *e;
+	lock_acquire(&lock);
+	e = oldest_locked();
+	if (e != NULL && os_now_ms() - e->freed_at_ms < delay_ms)
+		e = NULL;
+	if (e != NULL)
+		e = take_top_locked(e, PURGE_STEP);
+	lock_release(&lock);
+	return e;
+}
+
+size_t huge_purge_until(uint32_t delay_ms, uint64_t deadline_ns)
+{
+	size_t bytes = 0;
+	for (;;) {
+		struct huge *e = take_due(delay_ms);
+		if (e == NULL)
+			return bytes;
+		bytes += unmap(e);
+		if (deadline_ns != 0 && os_now_ns() >= deadline_ns)
+			return bytes;
+	}
 }
 
 size_t huge_purge(uint32_t delay_ms)
 {
-	size_t bytes = 0;
-	for (;;) {
-		struct huge *h = NULL;
-		lock_acquire(&lock);
-		if (!list_is_empty(&cache)) {
-			h = LIST_ENTRY(cache.next, struct huge, link);
-			if (os_now_ms() - h->freed_at_ms < delay_ms)
-				h = NULL;
-			else
-				cache_remove_locked(h);
-		}
-		lock_release(&lock);
-		if (h == NULL)
-			return bytes;
-		bytes += h->mapped_bytes;
-		huge_unmap(h);
-	}
+	return huge_purge_until(delay_ms, 0);
 }
 
-/* ---- resizing; the block is the caller's, the lock guards the sums and links */
+/* ---- resizing: the block is the caller's */
 
-static void set_mapping(struct huge *h, uintptr_t base, size_t bytes)
+/* Take what is wanted, `least` at least, from a free extent right behind. */
+static bool grow_into_free(struct huge *h, size_t least, size_t wanted)
 {
+	struct huge *e, part;
 	lock_acquire(&lock);
-	live_bytes += bytes - h->mapped_bytes; /* wraps when shrinking */
-	h->base = base;
-	h->mapped_bytes = bytes;
+	e = extent_at_locked(end_of(h));
+	if (e != NULL && e->mapped_bytes < least - h->mapped_bytes)
+		e = NULL;
+	if (e != NULL) {
+		part.base = e->base;
+		part.mapped_bytes = min_size(e->mapped_bytes, wanted - h->mapped_bytes);
+		h->mapped_bytes += part.mapped_bytes;
+		live_bytes += part.mapped_bytes;
+		extent_cut_locked(e, &part);
+	}
 	lock_release(&lock);
+	return e != NULL;
 }
 
-static bool grow_in_place(struct huge *h, size_t bytes)
+static bool grow_in_place(struct huge *h, size_t bytes, bool *movable)
 {
-	if (!os_resize_in_place((void *)h->base, h->mapped_bytes, bytes))
+	size_t more = bytes - h->mapped_bytes;
+	if (!os_resize_in_place((void *)h->base, h->mapped_bytes, bytes, movable))
 		return false;
-	set_mapping(h, h->base, bytes);
+	if (!registry_reserve(end_of(h), more)) {
+		os_unmap((void *)end_of(h), more);
+		return false;
+	}
+	lock_acquire(&lock);
+	h->mapped_bytes = bytes;
+	live_bytes += more;
+	lock_release(&lock);
 	return true;
 }
 
 static bool grow_by_moving(struct huge *h, size_t bytes)
 {
-	uintptr_t old_base = h->base;
 	void *target = os_reserve(bytes, HAK_UNIT_BYTES);
+	bool moved;
 	if (target == NULL)
 		return false;
 	if (!registry_reserve((uintptr_t)target, bytes)) {
@@ -195,38 +419,92 @@ static bool grow_by_moving(struct huge *h, size_t bytes)
 		return false;
 	}
 	/* Before the move: as soon as the old place is unmapped, another thread may get
-	 * it and enter a block of its own there. */
-	registry_clear(old_base, 1);
-	if (!os_move((void *)h->base, h->mapped_bytes, target, bytes)) {
-		registry_set(old_base, 1, UNIT_HUGE, h);
-		return false;
+	 * it and enter a block of its own there, or free one beside it. */
+	lock_acquire(&lock);
+	live_remove_locked(h);
+	lock_release(&lock);
+	moved = os_move((void *)h->base, h->mapped_bytes, target, bytes);
+	lock_acquire(&lock);
+	if (moved) {
+		h->base = (uintptr_t)target;
+		h->mapped_bytes = bytes;
 	}
-	set_mapping(h, (uintptr_t)target, bytes);
-	registry_set(h->base, 1, UNIT_HUGE, h);
-	return true;
+	live_insert_locked(h);
+	lock_release(&lock);
+	return moved;
 }
 
+/* The kernel does not move what lies in two mappings of its own, as a block made of
+ * merged extents may. Done here, so that the copy too has room to spare. */
+static struct huge *grow_by_copying(struct huge *h, size_t bytes)
+{
+	bool zeroed;
+	struct huge *copy = block_alloc(bytes, h->usable_bytes, HAK_UNIT_BYTES, &zeroed);
+	if (copy == NULL)
+		return NULL;
+	memcpy((void *)copy->base, (const void *)h->base, h->usable_bytes);
+	huge_free(h);
+	return copy;
+}
+
+/* The block with `least` bytes mapped, better `roomy`; NULL: not possible. */
+static struct huge *grow(struct huge *h, size_t least, size_t roomy)
+{
+	struct huge *copy;
+	bool movable;
+	if (grow_into_free(h, least, roomy) || grow_in_place(h, roomy, &movable) ||
+	    (movable && grow_by_moving(h, roomy)))
+		return h;
+	copy = grow_by_copying(h, roomy);
+	if (copy != NULL)
+		return copy;
+	if (grow_in_place(h, least, &movable) || (movable && grow_by_moving(h, least)))
+		return h;
+	return NULL;
+}
+
+/* What is behind the first `bytes` becomes free. */
 static void shrink(struct huge *h, size_t bytes)
 {
-	if (os_unmap((void *)(h->base + bytes), h->mapped_bytes - bytes))
-		set_mapping(h, h->base, bytes);
+	struct list_node gone;
+	struct huge *tail = record_alloc();
+	if (tail == NULL)
+		return;
+	tail->base = h->base + bytes;
+	tail->mapped_bytes = h->mapped_bytes - bytes;
+	list_init(&gone);
+	lock_acquire(&lock);
+	h->usable_bytes = min_size(h->usable_bytes, bytes);
+	h->mapped_bytes = bytes;
+	live_bytes -= tail->mapped_bytes;
+	release_locked(tail, &gone);
+	lock_release(&lock);
+	unmap_all(&gone);
+}
+
+static void set_usable(struct huge *h, size_t bytes)
+{
+	if (h->usable_bytes == bytes)
+		return;
+	lock_acquire(&lock);
+	h->usable_bytes = bytes;
+	lock_release(&lock);
 }
 
 void *huge_resize(struct huge *h, size_t bytes)
 {
-	size_t roomy;
+	size_t usable, least;
 	if (bytes > PTRDIFF_MAX)
 		return NULL;
-	bytes = align_up(bytes, os_page_bytes());
-	roomy = align_up(bytes + bytes / GROWTH_SPARE, os_page_bytes());
-	if (bytes > h->mapped_bytes) {
-		if (!grow_in_place(h, roomy) && !grow_by_moving(h, roomy) &&
-		    !grow_in_place(h, bytes) && !grow_by_moving(h, bytes))
-			return NULL;
-	} else if (bytes < h->mapped_bytes / 2) {
-		shrink(h, bytes);
-	}
-	h->usable_bytes = bytes;
+	usable = align_up(bytes, os_page_bytes());
+	least = align_up(bytes, HAK_UNIT_BYTES);
+	if (least > h->mapped_bytes)
+		h = grow(h, least, align_up(bytes + bytes / GROWTH_SPARE, HAK_UNIT_BYTES));
+	else if (usable < h->mapped_bytes / 2 && least < h->mapped_bytes)
+		shrink(h, least);
+	if (h == NULL)
+		return NULL;
+	set_usable(h, usable);
 	return (void *)h->base;
 }
 
@@ -238,41 +516,106 @@ struct huge_counters huge_counters(void)
 	lock_acquire(&lock);
 	c = (struct huge_counters){ .live = live_count,
 				    .live_bytes = live_bytes,
-				    .cached_bytes = atomic_load_relaxed(&cached_bytes) };
+				    .cached_bytes = huge_cached_bytes() };
 	lock_release(&lock);
 	return c;
 }
 
-bool huge_find(uintptr_t addr, uintptr_t *base, size_t *bytes)
+static bool find_locked(uintptr_t addr, struct huge_place *place)
 {
-	bool found = false;
-	if (!lock_try(&lock))
-		return false;
 	LIST_FOR_EACH(n, &live) {
 		const struct huge *h = LIST_ENTRY(n, struct huge, link);
 		if (addr - h->base < h->mapped_bytes) {
-			*base = h->base;
-			*bytes = h->usable_bytes;
-			found = true;
-			break;
+			*place = (struct huge_place){ true, h->base, h->usable_bytes };
+			return true;
 		}
 	}
+	LIST_FOR_EACH(n, &free_by_age) {
+		const struct huge *e = LIST_ENTRY(n, struct huge, age);
+		if (addr - e->base < e->mapped_bytes) {
+			*place = (struct huge_place){ false, e->base, e->mapped_bytes };
+			return true;
+		}
+	}
+	return false;
+}
+
+bool huge_find(uintptr_t addr, struct huge_place *place)
+{
+	bool found;
+	if (!lock_try(&lock))
+		return false;
+	found = find_locked(addr, place);
 	lock_release(&lock);
 	return found;
 }
 
-void huge_check(void)
+static unsigned kind_at(uintptr_t addr)
+{
+	void *record;
+	return registry_lookup(addr, &record);
+}
+
+static void check_record(const struct huge *h, uintptr_t addr, unsigned kind)
+{
+	void *record;
+	HAK_VERIFY(registry_lookup(addr, &record) == kind && record == h);
+	HAK_VERIFY(h->base % HAK_UNIT_BYTES == 0 && h->mapped_bytes % HAK_UNIT_BYTES == 0);
+}
+
+static void check_live_locked(void)
 {
 	size_t count = 0, bytes = 0;
-	lock_acquire(&lock);
 	LIST_FOR_EACH(n, &live) {
 		const struct huge *h = LIST_ENTRY(n, struct huge, link);
-		HAK_VERIFY(unit_tag(registry_unit_of(h->base)) == (h->base | UNIT_HUGE));
-		HAK_VERIFY(registry_record((void *)h->base) == h);
+		check_record(h, h->base, UNIT_HUGE);
+		HAK_VERIFY(h->mapped_bytes == HAK_UNIT_BYTES ||
+			   kind_at(end_of(h) - 1) == UNIT_NONE);
 		HAK_VERIFY(h->usable_bytes <= h->mapped_bytes);
 		count++;
 		bytes += h->mapped_bytes;
 	}
 	HAK_VERIFY(count == live_count && bytes == live_bytes);
+}
+
+/* Both boundary tags, no free neighbour, in order of time. Returns how many there are. */
+static size_t check_extents_locked(void)
+{
+	size_t count = 0, bytes = 0;
+	LIST_FOR_EACH(n, &free_by_age) {
+		const struct huge *e = LIST_ENTRY(n, struct huge, age);
+		check_record(e, e->base, UNIT_HUGE_FREE);
+		check_record(e, end_of(e) - HAK_UNIT_BYTES, UNIT_HUGE_FREE);
+		HAK_VERIFY(kind_at(e->base - 1) != UNIT_HUGE_FREE);
+		HAK_VERIFY(kind_at(end_of(e)) != UNIT_HUGE_FREE);
+		HAK_VERIFY(n->next == &free_by_age ||
+			   (int32_t)(LIST_ENTRY(n->next, struct huge, age)->freed_at_ms -
+				     e->freed_at_ms) >= 0);
+		count++;
+		bytes += e->mapped_bytes;
+	}
+	HAK_VERIFY(bytes == huge_cached_bytes() && bytes <= CACHE_MAX_ALL);
+	return count;
+}
+
+static size_t check_bucket_locked(unsigned b)
+{
+	size_t count = 0;
+	LIST_FOR_EACH(n, &buckets[b]) {
+		HAK_VERIFY(bucket_of(LIST_ENTRY(n, struct huge, link)->mapped_bytes) == b);
+		count++;
+	}
+	HAK_VERIFY(count > 0);
+	return count;
+}
+
+void huge_check(void)
+{
+	size_t in_buckets = 0;
+	lock_acquire(&lock);
+	check_live_locked();
+	for (uint64_t b = nonempty_buckets; b != 0; b &= b - 1)
+		in_buckets += check_bucket_locked(bit_lowest(b));
+	HAK_VERIFY(check_extents_locked() == in_buckets);
 	lock_release(&lock);
 }

@@ -148,10 +148,15 @@ void os_prefer_huge_pages(void *p, size_t bytes, bool prefer)
 		(void)madvise(p, bytes, prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes)
+bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes, bool *movable)
 {
-	if (os_fault_due(OS_MREMAP) || mremap(p, old_bytes, new_bytes, 0) == MAP_FAILED)
+	*movable = true;
+	if (os_fault_due(OS_MREMAP))
 		return false;
+	if (mremap(p, old_bytes, new_bytes, 0) == MAP_FAILED) {
+		*movable = errno != EFAULT;
+		return false;
+	}
 	atomic_add_relaxed(&mapped_bytes, new_bytes - old_bytes); /* wraps when shrinking */
 	return true;
 }

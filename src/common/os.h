@@ -28,8 +28,9 @@ bool os_purge(void *p, size_t bytes);
 /* Ask for huge pages, or for small ones only, in a range. Best effort. */
 void os_prefer_huge_pages(void *p, size_t bytes, bool prefer);
 
-/* Resize a mapping where it is. False: refused, unchanged. */
-bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes);
+/* Resize a mapping where it is. False: refused, unchanged; *movable: os_move() may
+ * do better. It does not where the range lies in several mappings of the kernel. */
+bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes, bool *movable);
 
 /* As os_map, but address space only, to be the target of os_move(). */
 void *os_reserve(size_t bytes, size_t align);

@@ -59,7 +59,7 @@ static enum pass_rest maintenance_pass(void)
 	uint64_t deadline = os_now_ns() + PASS_BUDGET_NS;
 	bool more_slabs, more_units, in_time;
 	lock_acquire(&lock);
-	huge_purge(delay_ms);
+	huge_purge_until(delay_ms, deadline);
 	heap_maintain_all(delay_ms, deadline, &more_slabs);
 	superslab_purge(delay_ms, deadline, &more_units);
 	lock_release(&lock);

@@ -19,7 +19,7 @@ void purge_allow_thread(void);
  * thread should be started or woken. errno is kept. */
 void purge_kick(void);
 
-/* Give back everything now: free pages of slabs, free units, cached mappings.
+/* Give back everything now: free pages of slabs, free units, free extents.
  * Returns the bytes. */
 size_t purge_everything(void);
 

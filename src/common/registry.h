@@ -10,8 +10,9 @@
  * and a look-up tests nothing.
  *
  * A tag is written before a pointer into its unit leaves the allocator, and
- * cleared after the last one came back; whoever holds such a pointer may read
- * it without a lock, and whoever makes one up reads some tag, atomically.
+ * cleared, or made UNIT_HUGE_FREE, after the last one came back; whoever holds such a
+ * pointer may read it without a lock, and whoever makes one up reads some tag,
+ * atomically.
  */
 #ifndef HAK_COMMON_REGISTRY_H
 #define HAK_COMMON_REGISTRY_H
@@ -25,11 +26,11 @@
 enum unit_kind {
 	UNIT_NONE = 0,
 	UNIT_LARGE = HAK_CLASS_COUNT + 1, /* record: struct large_span */
-	UNIT_HUGE,                        /* record: struct huge; only its first unit is entered */
+	UNIT_HUGE,      /* record: struct huge; only its first unit is entered */
+	UNIT_HUGE_FREE, /* a free extent, no block; struct huge; its first and last unit */
 	UNIT_EMERGENCY,
 	UNIT_KINDS,
 };
-
 
 enum {
 	REGISTRY_LEAF_SHIFT = 32,

@@ -110,12 +110,28 @@ static void report_interior(struct text *t, char *buf, size_t size, uintptr_t ad
 		    (void *)addr, addr - base, bytes, (void *)base);
 }
 
+/* Freed huge blocks that lie side by side are one: where each began is not known,
+ * but that it was at a unit. */
+static void report_in_freed(struct text *t, char *buf, size_t size, uintptr_t addr,
+			    const struct huge_place *place, const char *doing)
+{
+	if (addr % HAK_UNIT_BYTES == 0) {
+		report_begin(t, buf, size, "TLS_SLL_DOUBLE_FREE");
+		text_printf(t, "%s(%p): already free: ", doing, (void *)addr);
+	} else {
+		report_begin(t, buf, size, "TLS_SLL_PUSH_MISALIGNED");
+		text_printf(t, "%s(%p): no start of a block: ", doing, (void *)addr);
+	}
+	text_printf(t, "it lies in %zu bytes of freed huge blocks that start at %p\n", place->bytes,
+		    (void *)place->base);
+}
+
 void report_bad_pointer(const void *p, const char *doing)
 {
 	char buf[2048];
 	struct text t;
-	uintptr_t addr = (uintptr_t)p, base;
-	size_t bytes;
+	uintptr_t addr = (uintptr_t)p;
+	struct huge_place huge;
 	void *record;
 	unsigned kind = registry_lookup(addr, &record);
 
@@ -124,8 +140,11 @@ void report_bad_pointer(const void *p, const char *doing)
 	} else if (kind == UNIT_LARGE) {
 		const struct large_span *l = record;
 		report_interior(&t, buf, sizeof(buf), addr, l->base, l->usable_bytes, doing);
-	} else if (huge_find(addr, &base, &bytes)) {
-		report_interior(&t, buf, sizeof(buf), addr, base, bytes, doing);
+	} else if (huge_find(addr, &huge)) {
+		if (huge.live)
+			report_interior(&t, buf, sizeof(buf), addr, huge.base, huge.bytes, doing);
+		else
+			report_in_freed(&t, buf, sizeof(buf), addr, &huge, doing);
 	} else {
 		report_begin(&t, buf, sizeof(buf), "TLS_SLL_PUSH_NO_SS");
 		text_printf(&t,

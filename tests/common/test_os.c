@@ -107,25 +107,40 @@ static void map_refused(void)
 
 static void resize(void)
 {
+	bool movable;
 	size_t before = os_counters().mapped_bytes;
 	char *p = map(8 * page, page);
 	test_fill(p, 8 * page, 5);
 	/* The pages behind are in use: no room. */
-	CHECK(!os_resize_in_place(p, 2 * page, 4 * page), "grown over pages that are in use");
+	CHECK(!os_resize_in_place(p, 2 * page, 4 * page, &movable), "grown over pages that are in use");
 	CHECK_U64(test_verify(p, 8 * page, 5), 8 * page, "content");
-	CHECK(os_resize_in_place(p, 8 * page, 3 * page), "shrinking");
+	CHECK(os_resize_in_place(p, 8 * page, 3 * page, &movable), "shrinking");
 	CHECK_U64(os_counters().mapped_bytes, before + 3 * page, "mapped bytes when shrunk");
 	CHECK_U64(test_verify(p, 3 * page, 5), 3 * page, "content when shrunk");
 	os_fault_arm(OS_MREMAP, 1, 0);
-	CHECK(!os_resize_in_place(p, 3 * page, 4 * page), "a refused mremap");
+	CHECK(!os_resize_in_place(p, 3 * page, 4 * page, &movable), "a refused mremap");
 	CHECK_U64(os_counters().mapped_bytes, before + 3 * page, "mapped bytes after a refusal");
 	/* Nothing has been mapped since: the pages behind are free. */
-	CHECK(os_resize_in_place(p, 3 * page, 6 * page), "growing into free addresses");
+	CHECK(os_resize_in_place(p, 3 * page, 6 * page, &movable), "growing into free addresses");
 	CHECK_U64(os_counters().mapped_bytes, before + 6 * page, "mapped bytes when grown");
 	CHECK_U64(test_verify(p, 3 * page, 5), 3 * page, "content when grown");
 	CHECK_U64(unit_first_nonzero(p + 3 * page, 3 * page), 3 * page, "zeros when grown");
 	os_unmap(p, 6 * page);
 	CHECK_U64(os_counters().mapped_bytes, before, "mapped bytes at the end");
+}
+
+/* Not one mapping to the kernel: that is said apart from want of room. */
+static void resize_of_two_mappings(void)
+{
+	bool movable = false;
+	char *p = map(8 * page, page);
+	CHECK(!os_resize_in_place(p, 4 * page, 6 * page, &movable) && movable,
+	      "grown over pages that are in use, or not movable");
+	REQUIRE(madvise(p + 4 * page, 4 * page, MADV_DONTDUMP) == 0, "madvise: %s", strerror(errno));
+	if (!test_under_qemu())
+		CHECK(!os_resize_in_place(p, 8 * page, 12 * page, &movable) && !movable,
+		      "two mappings are movable");
+	os_unmap(p, 8 * page);
 }
 
 /* msync says ENOMEM of what is not mapped. */
@@ -240,6 +255,7 @@ static const struct test_case cases[] = {
 	{ "unmap_refused", unmap_refused },
 	{ "map_refused", map_refused },
 	{ "resize", resize },
+	{ "resize_of_two_mappings", resize_of_two_mappings },
 	{ "move", move },
 	{ "faults", faults },
 	{ "faults_of_threads", faults_of_threads },
