@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/api.h"
+#include "common/bits.h"
 #include "common/diag.h"
 #include "common/os.h"
 #include "common/stats.h"
@@ -85,12 +86,11 @@ EXPORT int posix_memalign(void **out, size_t align, size_t size)
 /* memalign rounds an alignment up to a power of two; one that cannot be is EINVAL. */
 EXPORT void *memalign(size_t align, size_t size)
 {
-	size_t pow2 = HAK_MIN_ALIGN;
 	if (align > SIZE_MAX / 2 + 1)
 		return api_einval();
-	while (pow2 < align)
-		pow2 <<= 1;
-	return api_or_enomem(entry_aligned_alloc(pow2, size));
+	if (!is_pow2(align))
+		align = align == 0 ? 1 : (size_t)2 << bit_highest(align);
+	return api_or_enomem(entry_aligned_alloc(align, size));
 }
 
 /* In 2.36 aligned_alloc is memalign. */

@@ -1,5 +1,7 @@
 #include "common/heap.h"
 
+#include <string.h>
+
 #include "common/knobs.h"
 #include "common/meta.h"
 #include "common/options.h"
@@ -10,6 +12,8 @@
 enum {
 	/* The maintenance thread lets a heap's thread in after so many slabs. */
 	RELEASE_SLABS_PER_LOCK = 8,
+	/* A class's depot holds at most this many bytes of blocks. */
+	DEPOT_BYTES = 64 * 1024,
 };
 
 static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
@@ -182,23 +186,95 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 	return is_shared(h) || atomic_load_relaxed(&h->classes[s->cls].partial_count) > 1;
 }
 
+/* ---- depots; the heap's lock is held */
+
+static struct meta_pool bundles;
+
+static struct bundle *bundle_alloc_locked(struct heap *h)
+{
+	struct bundle *b = h->spare_bundles;
+	if (b == NULL)
+		return meta_pool_alloc(&bundles, sizeof(*b));
+	h->spare_bundles = b->next;
+	return b;
+}
+
+static void bundle_free_locked(struct heap *h, struct bundle *b)
+{
+	b->next = h->spare_bundles;
+	h->spare_bundles = b;
+}
+
+static bool depot_push_locked(struct heap *h, unsigned cls, const struct cached_block *blocks,
+			      unsigned n)
+{
+	struct depot *d = &h->classes[cls].depot;
+	struct bundle *b;
+	if ((d->count + 1) * n * class_bytes(cls) > DEPOT_BYTES)
+		return false;
+	b = bundle_alloc_locked(h);
+	if (b == NULL)
+		return false;
+	memcpy(b->blocks, blocks, n * sizeof(*blocks));
+	b->count = n;
+	b->next = d->bundles;
+	d->bundles = b;
+	d->count++;
+	d->stale = false;
+	return true;
+}
+
+/* The bundle kept last, if it has no more than `most` blocks; returns how many. */
+static unsigned depot_pop_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned most)
+{
+	struct depot *d = &h->classes[cls].depot;
+	struct bundle *b = d->bundles;
+	unsigned n;
+	if (b == NULL || b->count > most)
+		return 0;
+	n = b->count;
+	memcpy(out, b->blocks, n * sizeof(*out));
+	d->bundles = b->next;
+	d->count--;
+	d->stale = false;
+	bundle_free_locked(h, b);
+	return n;
+}
+
+bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n)
+{
+	bool kept;
+	HAK_ASSERT(n <= TCACHE_BUNDLE_MAX);
+	heap_lock(h);
+	kept = depot_push_locked(h, cls, blocks, n);
+	lock_release(&h->lock);
+	return kept;
+}
+
 /* ---- blocks in */
 
-static void put_one_locked(struct heap *h, struct slab *s, void *block, uint32_t now_ms)
+static void double_free(const void *block)
 {
-	bool was_full = s->free_count == 0;
-	if (HAK_UNLIKELY(!slab_put(s, block))) {
-		report_double_free(block, "found when the block was returned to its slab");
-		return;
-	}
+	report_double_free(block, "found when the block was returned to its slab");
+}
+
+/* Put those of n blocks, from the first on, that are s's; returns how many. */
+static unsigned put_run_locked(struct heap *h, struct slab *s, void *const *blocks, unsigned n,
+			       uint32_t now_ms)
+{
+	unsigned before = s->free_count;
+	n = slab_put(s, blocks, n, double_free);
+	if (HAK_UNLIKELY(s->free_count == before))
+		return n;
 	s->freed_at_ms = now_ms;
 	release_enqueue_locked(h, s);
-	if (was_full) {
+	if (before == 0) {
 		list_remove(&s->link);
 		slab_link_locked(h, s);
-	} else if (HAK_UNLIKELY(should_retire_locked(h, s))) {
-		slab_retire_locked(h, s);
 	}
+	if (HAK_UNLIKELY(should_retire_locked(h, s)))
+		slab_retire_locked(h, s);
+	return n;
 }
 
 /* Return to their slabs those of n blocks whose slab is h's; the others go to
@@ -207,13 +283,13 @@ static unsigned put_own_locked(struct heap *h, void **blocks, unsigned n, void *
 {
 	uint32_t now_ms = os_now_ms();
 	unsigned nforeign = 0;
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n;) {
 		struct slab *s = slab_of_block(blocks[i]);
 		/* Relaxed: only a holder of h's lock makes h the owner, or ends that. */
-		if (atomic_load_relaxed(&s->owner) == h)
-			put_one_locked(h, s, blocks[i], now_ms);
+		if (HAK_LIKELY(atomic_load_relaxed(&s->owner) == h))
+			i += put_run_locked(h, s, blocks + i, n - i, now_ms);
 		else
-			foreign[nforeign++] = blocks[i];
+			foreign[nforeign++] = blocks[i++];
 	}
 	return nforeign;
 }
@@ -269,6 +345,30 @@ void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n)
 	if (h != NULL && !options.rare_paths)
 		n = put_own(h, blocks, n, blocks);
 	send_foreign(cls, blocks, n);
+}
+
+/* Return what a class's depot holds to the slabs. No lock is held. */
+static void depot_flush(struct heap *h, unsigned cls)
+{
+	for (;;) {
+		struct cached_block kept[TCACHE_BUNDLE_MAX];
+		void *blocks[TCACHE_BUNDLE_MAX];
+		unsigned n;
+		heap_lock(h);
+		n = depot_pop_locked(h, cls, kept, TCACHE_BUNDLE_MAX);
+		lock_release(&h->lock);
+		if (n == 0)
+			return;
+		for (unsigned i = 0; i < n; i++)
+			blocks[i] = kept[i].block;
+		heap_put(h, cls, blocks, n);
+	}
+}
+
+static void depot_flush_all(struct heap *h)
+{
+	FOR_EACH_CLASS(cls)
+		depot_flush(h, cls);
 }
 
 /* A batch holds blocks whose slabs h does not own any more: pass it on. Its
@@ -349,7 +449,9 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned want)
 {
 	struct list_node *partial = &h->classes[cls].partial;
-	unsigned got = 0;
+	unsigned got = depot_pop_locked(h, cls, out, want);
+	if (got > 0)
+		return got;
 	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
@@ -389,6 +491,7 @@ void *heap_orphans_take_one(unsigned cls)
 void heap_release(struct heap *h)
 {
 	tcache_flush_all(&h->tcache);
+	depot_flush_all(h);
 	heap_lock(h);
 	inbox_drain_all_locked(h);
 	heap_lock(&orphans);
@@ -414,6 +517,7 @@ void heap_release(struct heap *h)
 void heap_reclaim(struct heap *h)
 {
 	tcache_flush_all(&h->tcache);
+	depot_flush_all(h);
 	heap_lock(h);
 	inbox_drain_all_locked(h);
 	FOR_EACH_CLASS(cls) {
@@ -462,12 +566,27 @@ static void drain_stale_inboxes_locked(struct heap *h)
 	}
 }
 
+/* Flush depots that were not used since the last pass; with delay_ms = 0, all. */
+static void flush_stale_depots(struct heap *h, uint32_t delay_ms)
+{
+	FOR_EACH_CLASS(cls) {
+		struct depot *d = &h->classes[cls].depot;
+		bool flush;
+		heap_lock(h);
+		flush = d->count > 0 && (d->stale || delay_ms == 0);
+		d->stale = true;
+		lock_release(&h->lock);
+		if (flush)
+			depot_flush(h, cls);
+	}
+}
+
 static bool has_work(const struct heap *h)
 {
 	if (h->release_count > 0)
 		return true;
 	FOR_EACH_CLASS(cls)
-		if (inbox_backlog(&h->inboxes[cls]) > 0)
+		if (inbox_backlog(&h->inboxes[cls]) > 0 || h->classes[cls].depot.count > 0)
 			return true;
 	return false;
 }
@@ -479,6 +598,7 @@ size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more)
 	*more = false;
 	FOR_EACH_HEAP(h) {
 		size_t visits_left;
+		flush_stale_depots(h, delay_ms);
 		heap_lock(h);
 		drain_stale_inboxes_locked(h);
 		visits_left = h->release_count;
@@ -519,6 +639,8 @@ struct heap_counters heap_counters(void)
 			if (!is_shared(h))
 				c.cached_bytes += tcache_count(&h->tcache, cls) * class_bytes(cls);
 			c.cached_bytes += inbox_backlog(&h->inboxes[cls]) * class_bytes(cls);
+			for (const struct bundle *b = h->classes[cls].depot.bundles; b != NULL; b = b->next)
+				c.cached_bytes += b->count * class_bytes(cls);
 		}
 		lock_release(&h->lock);
 		c.heaps += !is_shared(h);
@@ -536,22 +658,36 @@ static void check_list(const struct heap *h, const struct list_node *head, bool 
 	}
 }
 
+static void check_cached(unsigned cls, const struct cached_block *blocks, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct slab *s = slab_of_block(blocks[i].block);
+		uint32_t index = slab_block_index(s, blocks[i].block);
+		HAK_VERIFY(s->cls == cls);
+		HAK_VERIFY((uintptr_t)blocks[i].block == s->base + index * class_bytes(cls));
+		HAK_VERIFY(blocks[i].state == &s->states[index]);
+		HAK_VERIFY(atomic_load_relaxed(blocks[i].state) == BLOCK_CACHED);
+		for (unsigned k = 0; k < i; k++)
+			HAK_VERIFY(blocks[k].block != blocks[i].block);
+	}
+}
+
 static void check_cache(const struct tcache *tc, unsigned cls)
 {
-	const struct cached_block *e = tc->bins[cls].entries + 1;
-	unsigned count = tcache_count(tc, cls);
-	HAK_VERIFY(e[-1].block == NULL);
-	HAK_VERIFY(count <= TCACHE_SLOTS);
-	for (unsigned i = 0; i < count; i++) {
-		const struct slab *s = slab_of_block(e[i].block);
-		uint32_t index = slab_block_index(s, e[i].block);
-		HAK_VERIFY(s->cls == cls);
-		HAK_VERIFY((uintptr_t)e[i].block == s->base + index * class_bytes(cls));
-		HAK_VERIFY(e[i].state == &s->states[index]);
-		HAK_VERIFY(atomic_load_relaxed(e[i].state) == BLOCK_CACHED);
-		for (unsigned k = 0; k < i; k++)
-			HAK_VERIFY(e[k].block != e[i].block);
+	const struct cached_block *entries = tc->bins[cls].entries;
+	HAK_VERIFY(entries[0].block == NULL);
+	HAK_VERIFY(tcache_count(tc, cls) <= TCACHE_SLOTS);
+	check_cached(cls, entries + 1, tcache_count(tc, cls));
+}
+
+static void check_depot(const struct depot *d, unsigned cls)
+{
+	unsigned n = 0;
+	for (const struct bundle *b = d->bundles; b != NULL; b = b->next, n++) {
+		HAK_VERIFY(b->count > 0 && b->count <= TCACHE_BUNDLE_MAX);
+		check_cached(cls, b->blocks, b->count);
 	}
+	HAK_VERIFY(n == d->count);
 }
 
 void heap_check_all(void)
@@ -561,6 +697,7 @@ void heap_check_all(void)
 		FOR_EACH_CLASS(cls) {
 			check_list(h, &h->classes[cls].partial, false);
 			check_list(h, &h->classes[cls].full, true);
+			check_depot(&h->classes[cls].depot, cls);
 			if (!is_shared(h))
 				check_cache(&h->tcache, cls);
 		}

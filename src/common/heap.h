@@ -17,10 +17,27 @@
 #include "common/slab.h"
 #include "common/tcache.h"
 
+/* What a full bin of the thread cache gives up and an empty one takes up again. */
+struct bundle {
+	struct bundle *next;
+	uint32_t count;
+	struct cached_block blocks[TCACHE_BUNDLE_MAX];
+};
+
+/* Bundles kept for the next refill, the last first: a thread whose number of live
+ * blocks swings by more than its bins hold need not sort them into slabs each time,
+ * nor send those of other heaps' slabs home. */
+struct depot {
+	struct bundle *bundles;
+	uint32_t count;
+	bool stale; /* maintenance only: not used since its last pass */
+};
+
 struct heap_class {
 	struct list_node partial; /* slabs with free blocks, to be used from the front */
 	struct list_node full;    /* slabs without */
 	_Atomic uint32_t partial_count; /* written under the lock; a hint elsewhere */
+	struct depot depot;
 };
 
 struct heap {
@@ -28,6 +45,7 @@ struct heap {
 	struct heap_class classes[HAK_CLASS_COUNT + 1];
 	struct list_node release_queue; /* slabs whose pages may be free, about oldest first */
 	size_t release_count;           /* its length */
+	struct bundle *spare_bundles;
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
@@ -52,6 +70,10 @@ struct heap *heap_orphans(void);
  * memory. Locks the heap. */
 unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsigned want);
 
+/* Keep n <= TCACHE_BUNDLE_MAX blocks for a later heap_take(). False: not those, or no
+ * more of that class; nothing is done. Locks the heap. */
+bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n);
+
 /* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they
  * are. h may be NULL: all are then treated as remote. Locks heaps. */
 void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
@@ -59,7 +81,7 @@ void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
 /* A block for a thread without a heap. NULL: no memory. */
 void *heap_orphans_take_one(unsigned cls);
 
-/* Drain inboxes whose owner does not come round, give free pages of partly used
+/* Empty inboxes and depots to which their thread does not come round, give free pages of partly used
  * slabs back that nothing has touched for delay_ms, until deadline_ns (0: no
  * limit). Returns the bytes given back. The maintenance lock is held. */
 size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more);

@@ -47,15 +47,3 @@ void size_class_init(void)
 	}
 	HAK_VERIFY(class_bytes(HAK_CLASS_COUNT) == HAK_SMALL_MAX);
 }
-
-unsigned size_class_aligned(size_t bytes, size_t align)
-{
-	/* A slab starts at a multiple of the unit, so its blocks are as aligned as
-	 * their size is. Where classes are `step` apart, all are multiples of step: an
-	 * alignment up to step holds for each; with a larger one, bytes rounded up to
-	 * its multiple is a multiple of step, and so a class itself. */
-	if (bytes > HAK_SMALL_MAX || align > HAK_SMALL_MAX)
-		return 0;
-	bytes = align_up(bytes == 0 ? 1 : bytes, align);
-	return bytes <= HAK_SMALL_MAX ? size_class(bytes) : 0;
-}

@@ -66,7 +66,17 @@ HAK_INLINE bool block_starts(uint64_t inverse, uint64_t offset, uint64_t *index)
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie at multiples of
- * `align`; 0 if none. */
-unsigned size_class_aligned(size_t bytes, size_t align);
+ * `align`, a power of two; 0 if none. */
+HAK_INLINE unsigned size_class_aligned(size_t bytes, size_t align)
+{
+	/* A slab starts at a multiple of the unit, so its blocks are as aligned as
+	 * their size is. Where classes are `step` apart, all are multiples of step: an
+	 * alignment up to step holds for each; with a larger one, bytes rounded up to
+	 * its multiple is a multiple of step, and so a class itself. */
+	if (bytes > HAK_SMALL_MAX || align > HAK_SMALL_MAX)
+		return 0;
+	bytes = align_up(bytes + (bytes == 0), align);
+	return bytes <= HAK_SMALL_MAX ? size_class(bytes) : 0;
+}
 
 #endif

@@ -123,21 +123,28 @@ unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want)
 	size_t bytes = class_bytes(s->cls);
 	bool purged = any_purged(s);
 	uint32_t index = 0;
+	uint64_t word;
 
 	if (n == 0)
 		return 0;
+	word = bitmap[w];
 	while (to > out) {
-		while (bitmap[w] == 0)
-			w++;
-		index = w * 64 + bit_lowest(bitmap[w]);
-		bitmap[w] &= bitmap[w] - 1;
+		while (word == 0) {
+			bitmap[w] = 0;
+			word = bitmap[++w];
+		}
+		index = w * 64 + bit_lowest(word);
+		word &= word - 1;
 		to--;
 		to->block = (void *)(s->base + index * bytes);
 		to->state = &s->states[index];
+		/* The program is going to write to it: let the misses of a bundle overlap. */
+		__builtin_prefetch(to->block, 1);
 		atomic_store_relaxed(to->state, BLOCK_CACHED);
 		if (HAK_UNLIKELY(purged))
 			pages_return(s, index);
 	}
+	bitmap[w] = word;
 	s->scan_from = (uint16_t)w;
 	s->free_count = (uint16_t)(s->free_count - n);
 	if (index >= s->carved)
@@ -145,21 +152,41 @@ unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want)
 	return n;
 }
 
-bool slab_put(struct slab *s, void *block)
+unsigned slab_put(struct slab *s, void *const *blocks, unsigned n, void (*is_free_already)(const void *))
 {
-	uint32_t index = slab_block_index(s, block);
-	unsigned w = index / 64;
-	uint64_t bit = UINT64_C(1) << (index % 64);
+	const uint64_t inverse = class_inverse[s->cls];
+	const size_t slab_bytes = (size_t)s->units * HAK_UNIT_BYTES;
 	uint64_t *bitmap = bitmap_of(s);
-	HAK_ASSERT(index < s->capacity && (uintptr_t)block == s->base + index * class_bytes(s->cls));
-	if (HAK_UNLIKELY(bitmap[w] & bit))
-		return false;
-	bitmap[w] |= bit;
-	atomic_store_relaxed(&s->states[index], BLOCK_FREE);
-	s->free_count++;
-	if (w < s->scan_from)
-		s->scan_from = (uint16_t)w;
-	return true;
+	unsigned w = s->scan_from, lowest = w, put = 0, i;
+	uint64_t word = bitmap[w];
+	for (i = 0; i < n; i++) {
+		uintptr_t offset = (uintptr_t)blocks[i] - s->base;
+		uint64_t index, bit;
+		bool starts;
+		if (offset >= slab_bytes)
+			break;
+		starts = block_starts(inverse, offset, &index);
+		HAK_ASSERT(starts && index < s->capacity);
+		(void)starts;
+		if (index / 64 != w) {
+			bitmap[w] = word;
+			w = (unsigned)index / 64;
+			word = bitmap[w];
+			lowest = w < lowest ? w : lowest;
+		}
+		bit = UINT64_C(1) << (index % 64);
+		if (HAK_UNLIKELY(word & bit)) {
+			is_free_already(blocks[i]);
+			continue;
+		}
+		word |= bit;
+		atomic_store_relaxed(&s->states[index], BLOCK_FREE);
+		put++;
+	}
+	bitmap[w] = word;
+	s->scan_from = (uint16_t)lowest;
+	s->free_count = (uint16_t)(s->free_count + put);
+	return i;
 }
 
 bool slab_block_is_free(const struct slab *s, uint32_t index)

@@ -67,8 +67,11 @@ void slab_destroy(struct slab *s);
  * last, so that it is popped first. Returns how many. They are BLOCK_CACHED. */
 unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want);
 
-/* Take one block back, whatever its state. False: it is in already; nothing changed. */
-bool slab_put(struct slab *s, void *block);
+/* Take back those of the n blocks, from the first on, that are the slab's, up to one
+ * that is not; whatever their states. Returns how many were looked at. For one that
+ * is in already it only calls is_free_already(). */
+unsigned slab_put(struct slab *s, void *const *blocks, unsigned n,
+		  void (*is_free_already)(const void *block));
 
 /* Give runs of at least min_pages wholly free pages back to the kernel. Returns
  * the bytes given back. */

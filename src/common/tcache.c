@@ -31,7 +31,7 @@ static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 	atomic_store_relaxed(&tc->bins[cls].top, count * (uint32_t)sizeof(struct cached_block));
 }
 
-/* Return the n blocks that were cached last. */
+/* Return the n blocks that were cached last to their slabs. */
 static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	void *blocks[TCACHE_SLOTS];
@@ -41,6 +41,16 @@ static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 		blocks[i] = e[i].block;
 	set_count(tc, cls, rest);
 	heap_put(tc->heap, cls, blocks, n);
+}
+
+/* Make room for n blocks. */
+static void bin_make_room(struct tcache *tc, unsigned cls, unsigned n)
+{
+	unsigned rest = tcache_count(tc, cls) - n;
+	if (heap_keep(tc->heap, cls, &tc->bins[cls].entries[1 + rest], n))
+		set_count(tc, cls, rest);
+	else
+		bin_flush(tc, cls, n);
 }
 
 static void follow_knobs(struct tcache *tc)
@@ -91,7 +101,7 @@ void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8
 		heap_put(tc->heap, cls, &block, 1);
 		return;
 	}
-	bin_flush(tc, cls, n);
+	bin_make_room(tc, cls, n);
 	(void)tcache_push(tc, cls, block, state);
 }
 

@@ -23,6 +23,7 @@ struct heap;
 
 enum {
 	TCACHE_SLOTS = 64,       /* the largest candidate of its knob */
+	TCACHE_BUNDLE_MAX = TCACHE_SLOTS / 2,
 	TCACHE_BIN_ENTRIES = 71, /* makes a bin 9 * 128 bytes: bins spread over the cache's sets */
 	/* A class's cache holds at most this many bytes, but TCACHE_MIN_BLOCKS at least. */
 	TCACHE_CLASS_BYTES = 512 * 1024,

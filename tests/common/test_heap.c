@@ -87,6 +87,14 @@ static void maintain(void)
 	lock_release(purge_lock());
 }
 
+static void maintain_later(void)
+{
+	bool more;
+	lock_acquire(purge_lock());
+	heap_maintain_all(1000000, 0, &more);
+	lock_release(purge_lock());
+}
+
 /* Every case leaves the allocator empty. */
 static void finish(size_t slabs)
 {
@@ -381,6 +389,82 @@ static void refused_memory(void)
 	finish(before);
 }
 
+/* ---- depots */
+
+static unsigned kept_bundles(const struct heap *h)
+{
+	unsigned n = 0;
+	for (const struct bundle *b = h->classes[CLASS].depot.bundles; b != NULL; b = b->next)
+		n++;
+	CHECK_U64(h->classes[CLASS].depot.count, n, "bundles, counted");
+	return n;
+}
+
+static void take_some(struct heap *h, struct cached_block *out, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		REQUIRE(heap_take(h, CLASS, &out[i], 1) == 1, "no memory");
+}
+
+static void depots(void)
+{
+	enum { N = 16 };
+	size_t before = slab_count();
+	const unsigned most = 65536 / (N * (unsigned)class_bytes(CLASS));
+	static struct cached_block out[64][N];
+	struct cached_block again[N];
+	struct heap *h = acquire();
+	REQUIRE(most >= 3 && most < 60, "%u bundles of the class fit", most);
+	for (unsigned i = 0; i <= most; i++)
+		take_some(h, out[i], N);
+	for (unsigned i = 0; i < most; i++)
+		CHECK(heap_keep(h, CLASS, out[i], N), "bundle %u is not kept", i);
+	CHECK(!heap_keep(h, CLASS, out[most], N), "more bytes are kept than a depot holds");
+	CHECK_U64(kept_bundles(h), most, "bundles");
+	hak_check_all();
+	CHECK_U64(heap_take(h, CLASS, again, N), N, "blocks of a kept bundle");
+	CHECK(memcmp(again, out[most - 1], sizeof(again)) == 0, "the bundle kept last comes first");
+	CHECK_U64(heap_take(h, CLASS, again, N / 2), N / 2, "fewer than a bundle: from a slab");
+	CHECK_U64(kept_bundles(h), most - 1, "bundles");
+	for (unsigned i = 0; i < N / 2; i++)
+		blocks[i] = again[i].block;
+	put(h, blocks, N / 2);
+	for (unsigned i = 0; i < N; i++) {
+		blocks[i] = out[most - 1][i].block;
+		blocks[N + i] = out[most][i].block;
+		blocks[2 * N + i] = out[0][i].block;
+	}
+	put(h, blocks, 2 * N);
+	/* A pass leaves alone what was used since the one before. */
+	maintain_later();
+	CHECK_U64(kept_bundles(h), most - 1, "bundles after one pass");
+	maintain_later();
+	CHECK_U64(kept_bundles(h), 0, "bundles after two passes without use");
+	all_free(blocks, 3 * N, "after the depot was emptied");
+	heap_release(h);
+	finish(before);
+}
+
+/* A depot may hold other heaps' blocks; at the thread's end they go home. */
+static void depot_of_foreign_blocks(void)
+{
+	enum { N = 16 };
+	size_t before = slab_count();
+	struct cached_block some[N];
+	struct heap *a = acquire(), *b = acquire();
+	take_some(a, some, N);
+	for (unsigned i = 0; i < N; i++)
+		blocks[i] = some[i].block;
+	CHECK(heap_keep(b, CLASS, some, N), "another heap's blocks are not kept");
+	CHECK_U64(backlog(a), 0, "blocks sent home");
+	heap_release(b);
+	CHECK_U64(kept_bundles(b), 0, "bundles of a heap without a thread");
+	CHECK_U64(backlog(a), N, "blocks sent home");
+	heap_release(a);
+	all_free(blocks, N, "at the end");
+	finish(before);
+}
+
 /* Pages of a slab that is used in part go back; what is live stays. */
 static void page_release(void)
 {
@@ -484,6 +568,8 @@ static const struct test_case cases[] = {
 	{ "late_batches", late_batches },
 	{ "late_batch_of_orphans", late_batch_of_orphans },
 	{ "cache_at_the_end", cache_at_the_end },
+	{ "depots", depots },
+	{ "depot_of_foreign_blocks", depot_of_foreign_blocks },
 	{ "page_release", page_release },
 	{ "counters", counters },
 	{ "double_free", double_free },

@@ -4,7 +4,9 @@
 
 #include "common/heap.h"
 #include "common/knobs.h"
+#include "common/lock.h"
 #include "common/options.h"
+#include "common/purge.h"
 #include "common/stats.h"
 #include "common/tcache.h"
 
@@ -42,6 +44,25 @@ static bool holds(unsigned cls, const void *block)
 		if (tc->bins[cls].entries[i].block == block)
 			return true;
 	return false;
+}
+
+static bool in_depot(unsigned cls, const void *block)
+{
+	for (const struct bundle *b = heap->classes[cls].depot.bundles; b != NULL; b = b->next)
+		for (unsigned i = 0; i < b->count; i++)
+			if (b->blocks[i].block == block)
+				return true;
+	return false;
+}
+
+/* Every block to its slab. */
+static void flush(void)
+{
+	bool more;
+	tcache_flush_all(tc);
+	lock_acquire(purge_lock());
+	heap_maintain_all(0, 0, &more);
+	lock_release(purge_lock());
 }
 
 /* As malloc and free do it. */
@@ -204,10 +225,11 @@ static void membership(void)
 		for (unsigned i = 0; i < nknown; i++) {
 			bool cached = atomic_load_relaxed(state_of(known[i])) == BLOCK_CACHED;
 			in_cache += cached;
-			CHECK(holds(CLASS, known[i]) == cached,
+			CHECK((holds(CLASS, known[i]) || in_depot(CLASS, known[i])) == cached,
 			      "block %p: in the cache %d, by its state %d", known[i], !cached, cached);
 		}
-		CHECK(in_cache <= tcache_count(tc, CLASS), "more cached blocks than there are");
+		CHECK(in_cache <= heap_counters().cached_bytes / class_bytes(CLASS),
+		      "more cached blocks than there are");
 	}
 	while (nheld > 0)
 		put(CLASS, held[--nheld]);
@@ -248,10 +270,15 @@ static void refill_and_flush(void)
 		CHECK_U64(tcache_count(tc, cls), capacity - bundle + 1,
 			  "blocks after one too many");
 		CHECK(holds(cls, blocks[capacity]), "the block that was one too many");
-		for (unsigned i = 0; i < capacity; i++)
+		for (unsigned i = 0; i < capacity; i++) {
 			CHECK(holds(cls, blocks[i]) == (i < capacity - bundle),
 			      "class %u: block %u of %u", cls, i, capacity);
-		tcache_flush_all(tc);
+			CHECK(in_depot(cls, blocks[i]) ==
+				      (i >= capacity - bundle && bundle * class_bytes(cls) <= 65536),
+			      "class %u: block %u of %u in the depot: %d", cls, i, capacity,
+			      in_depot(cls, blocks[i]));
+		}
+		flush();
 		CHECK_U64(tcache_count(tc, cls), 0, "blocks after a flush of all");
 		for (unsigned i = 0; i <= capacity; i++)
 			CHECK_U64(atomic_load_relaxed(state_of(blocks[i])), BLOCK_FREE,

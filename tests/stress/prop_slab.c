@@ -105,27 +105,53 @@ static void step_take(struct rng *rng)
 			fail("class %u: a take of %u wrote entry %u", m.cls, n, at);
 }
 
-static void put(unsigned i)
-{
-	bool was_free = m.is_free[i];
+static unsigned refused[TAKE_MAX], nrefused; /* by slab_put(), in their order */
 
-	if (!was_free)
-		tag_check(i, "before it is put back");
-	if (slab_put(m.slab, block_at(i)) == was_free)
-		fail("class %u: put of %s block %u returned %s", m.cls,
-		     was_free ? "a free" : "a live", i, was_free ? "true" : "false");
-	m.is_free[i] = true;
-	m.nfree += !was_free;
+static void note_refused(const void *block)
+{
+	refused[nrefused++] = (unsigned)(((uintptr_t)block - m.slab->base) / class_bytes(m.cls));
+}
+
+/* Blocks of the slab, some free already, some perhaps twice; then one of nobody. */
+static void put_all(const unsigned *indices, unsigned n)
+{
+	static unsigned char elsewhere[16];
+	void *blocks[TAKE_MAX + 1];
+	unsigned expected = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		blocks[i] = block_at(indices[i]);
+		if (!m.is_free[indices[i]])
+			tag_check(indices[i], "before it is put back");
+	}
+	blocks[n] = elsewhere;
+	nrefused = 0;
+	if (slab_put(m.slab, blocks, n + 1, note_refused) != n)
+		fail("class %u: put of %u blocks looked at another number", m.cls, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (m.is_free[indices[i]] &&
+		    (expected >= nrefused || refused[expected++] != indices[i]))
+			fail("class %u: put of block %u, which is free, was not refused", m.cls, indices[i]);
+		m.nfree += !m.is_free[indices[i]];
+		m.is_free[indices[i]] = true;
+	}
+	if (expected != nrefused)
+		fail("class %u: a put refused %u blocks, not %u", m.cls, nrefused, expected);
 }
 
 static void step_put(struct rng *rng)
 {
-	unsigned run = 1 + (unsigned)rng_below(rng, rng_one_in(rng, 8) ? m.capacity : 8);
+	unsigned run = 1 + (unsigned)rng_below(rng, rng_one_in(rng, 8) ? TAKE_MAX : 8);
 	unsigned from = (unsigned)rng_below(rng, m.capacity);
+	unsigned indices[TAKE_MAX], n = 0;
+	bool shuffled = rng_one_in(rng, 2);
 
-	for (unsigned i = from; i < from + run && i < m.capacity; i++)
-		if (!m.is_free[i] || rng_one_in(rng, 16))
-			put(i);
+	for (unsigned k = 0; k < run; k++) {
+		unsigned i = shuffled ? (unsigned)rng_below(rng, m.capacity) : from + k;
+		if (i < m.capacity && (!m.is_free[i] || rng_one_in(rng, 16)))
+			indices[n++] = i;
+	}
+	put_all(indices, n);
 }
 
 static bool page_is_wholly_free(size_t page)
@@ -178,7 +204,7 @@ static void run_class(unsigned cls, struct rng *rng, unsigned steps)
 	}
 	for (unsigned i = 0; i < m.capacity; i++)
 		if (!m.is_free[i])
-			put(i);
+			put_all(&i, 1);
 	compare("the last put");
 	slab_destroy(m.slab);
 	superslab_check();
