@@ -26,6 +26,9 @@
 	atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel,        \
 						memory_order_acquire)
 
+/* Orders this thread's accesses as a signal handler on it sees them. */
+#define atomic_compiler_fence() atomic_signal_fence(memory_order_seq_cst)
+
 /* A pointer whose target is reached only through the pointer itself: the
  * address dependency orders the loads on every CPU we run on. ThreadSanitizer
  * does not know dependencies and is given an acquire. */

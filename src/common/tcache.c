@@ -1,5 +1,7 @@
 #include "common/tcache.h"
 
+#include <string.h>
+
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/options.h"
@@ -31,26 +33,41 @@ static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 	atomic_store_relaxed(&tc->bins[cls].top, count * (uint32_t)sizeof(struct cached_block));
 }
 
-/* Return the n blocks that were cached last to their slabs. */
-static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
+/* Take out the n blocks that were cached last. They leave the bin before they go
+ * anywhere else: in the child of a fork this thread stops at any point, and blocks that
+ * are in neither place are lost, while in both they would be handed out twice. */
+static void bin_take_out(struct tcache *tc, unsigned cls, struct cached_block *out, unsigned n)
+{
+	unsigned rest = tcache_count(tc, cls) - n;
+	memcpy(out, &tc->bins[cls].entries[1 + rest], n * sizeof(*out));
+	atomic_compiler_fence();
+	set_count(tc, cls, rest);
+	atomic_compiler_fence();
+}
+
+static void put_to_slabs(struct tcache *tc, unsigned cls, const struct cached_block *from, unsigned n)
 {
 	void *blocks[TCACHE_SLOTS];
-	unsigned rest = tcache_count(tc, cls) - n;
-	const struct cached_block *e = &tc->bins[cls].entries[1 + rest];
 	for (unsigned i = 0; i < n; i++)
-		blocks[i] = e[i].block;
-	set_count(tc, cls, rest);
+		blocks[i] = from[i].block;
 	heap_put(tc->heap, cls, blocks, n);
 }
 
-/* Make room for n blocks. */
+/* Return the n blocks that were cached last to their slabs. */
+static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
+{
+	struct cached_block out[TCACHE_SLOTS];
+	bin_take_out(tc, cls, out, n);
+	put_to_slabs(tc, cls, out, n);
+}
+
+/* Make room for n <= TCACHE_BUNDLE_MAX blocks. */
 static void bin_make_room(struct tcache *tc, unsigned cls, unsigned n)
 {
-	unsigned rest = tcache_count(tc, cls) - n;
-	if (heap_keep(tc->heap, cls, &tc->bins[cls].entries[1 + rest], n))
-		set_count(tc, cls, rest);
-	else
-		bin_flush(tc, cls, n);
+	struct cached_block out[TCACHE_BUNDLE_MAX];
+	bin_take_out(tc, cls, out, n);
+	if (!heap_keep(tc->heap, cls, out, n))
+		put_to_slabs(tc, cls, out, n);
 }
 
 static void follow_knobs(struct tcache *tc)

@@ -100,10 +100,13 @@ HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *s
 		return false;
 	top += (uint32_t)sizeof(*e);
 	atomic_store_relaxed(state, BLOCK_CACHED);
-	atomic_store_relaxed(&bin->top, top);
 	e = bin_entry(bin, top);
 	e->state = state;
 	e->block = block;
+	/* The entry before the top, for a signal handler that comes between, and for the
+	 * child of a fork, where this thread stops between. */
+	atomic_compiler_fence();
+	atomic_store_relaxed(&bin->top, top);
 	return true;
 }
 
