@@ -3,7 +3,7 @@
 #   hakmem_add_test(NAME n
 #       SOURCES a.c ...          the program; or instead of it
 #       SCRIPT s.sh              a bash script
-#       LABEL unit|api|stress|conformance|system
+#       LABEL unit|api|stress|conformance|system|golden
 #       [LINK internal|shared|static|none]   default internal (none with PRELOAD)
 #       [PRELOAD]                run with libhakmem.so preloaded
 #       [ARGS ...] [ENV K=V ...] [TIMEOUT seconds]   default 60
@@ -95,7 +95,7 @@ function(hakmem_add_test)
 	if(T_UNPARSED_ARGUMENTS)
 		message(FATAL_ERROR "hakmem_add_test(${T_NAME}): unknown arguments ${T_UNPARSED_ARGUMENTS}")
 	endif()
-	if(NOT T_NAME OR NOT T_LABEL MATCHES "^(unit|api|stress|conformance|system)$")
+	if(NOT T_NAME OR NOT T_LABEL MATCHES "^(unit|api|stress|conformance|system|golden)$")
 		message(FATAL_ERROR "hakmem_add_test(${T_NAME}): NAME and a known LABEL are needed, not '${T_LABEL}'")
 	endif()
 	if(NOT T_SOURCES AND NOT T_SCRIPT)

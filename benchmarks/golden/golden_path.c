@@ -1,8 +1,8 @@
-/* golden_path: what bench golden counts look at: malloc and free on the hit path.
+/* golden_path SIZE COUNT: what golden/check counts, malloc and free on the hit path.
  *
- * golden_path SIZE COUNT: after a warm-up of 200 pairs, golden_hit() makes COUNT pairs of malloc(SIZE)
- * and free. Nothing else is called from golden_hit, so that what is executed on behalf of
- * its calls is malloc and free in turn. Not a benchmark: nothing is timed.
+ * After a warm-up of 200 pairs, golden_hit() makes COUNT pairs of malloc(SIZE) and free. It
+ * calls nothing else and from no other place, so what is executed on behalf of it is malloc
+ * and free in turn. Not a benchmark: nothing is timed.
  */
 #include <stdlib.h>
 
