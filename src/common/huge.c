@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/bits.h"
+#include "common/knobs.h"
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/os.h"
@@ -17,6 +18,8 @@ enum {
 	PURGE_STEP = 8 << 20, /* unmapped at once: below a millisecond */
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
 	GROWTH_SPARE = 4,
+	/* From this size on it asks for huge pages: at most a quarter is touched in vain. */
+	HUGE_PAGES_MIN = 4 * HAK_SUPERSLAB_BYTES,
 	/* Free extents by size in units, four buckets per doubling. */
 	BUCKET_COUNT = 44,
 };
@@ -410,7 +413,7 @@ static bool grow_in_place(struct huge *h, size_t bytes, bool *movable)
 
 static bool grow_by_moving(struct huge *h, size_t bytes)
 {
-	void *target = os_reserve(bytes, HAK_UNIT_BYTES);
+	void *target = os_reserve(bytes, bytes >= HUGE_PAGES_MIN ? HAK_SUPERSLAB_BYTES : HAK_UNIT_BYTES);
 	bool moved;
 	if (target == NULL)
 		return false;
@@ -445,6 +448,14 @@ static struct huge *grow_by_copying(struct huge *h, size_t bytes)
 	memcpy((void *)copy->base, (const void *)h->base, h->usable_bytes);
 	huge_free(h);
 	return copy;
+}
+
+/* A block that grows is a vector that is being filled. For all of it, so that it stays
+ * one mapping of the kernel's. */
+static void prefer_huge_pages(const struct huge *h)
+{
+	if (h->mapped_bytes >= HUGE_PAGES_MIN && knob_get(HAK_KNOB_HUGE_PAGES, 0) != HUGE_PAGES_OFF)
+		os_prefer_huge_pages((void *)h->base, h->mapped_bytes, true);
 }
 
 /* The block with `least` bytes mapped, better `roomy`; NULL: not possible. */
@@ -498,12 +509,14 @@ void *huge_resize(struct huge *h, size_t bytes)
 		return NULL;
 	usable = align_up(bytes, os_page_bytes());
 	least = align_up(bytes, HAK_UNIT_BYTES);
-	if (least > h->mapped_bytes)
+	if (least > h->mapped_bytes) {
 		h = grow(h, least, align_up(bytes + bytes / GROWTH_SPARE, HAK_UNIT_BYTES));
-	else if (usable < h->mapped_bytes / 2 && least < h->mapped_bytes)
+		if (h == NULL)
+			return NULL;
+		prefer_huge_pages(h);
+	} else if (usable < h->mapped_bytes / 2 && least < h->mapped_bytes) {
 		shrink(h, least);
-	if (h == NULL)
-		return NULL;
+	}
 	set_usable(h, usable);
 	return (void *)h->base;
 }

@@ -35,9 +35,17 @@ static void *resize_in_scope(void *p, size_t bytes, size_t usable)
 	return q;
 }
 
+/* A block that grows by little will grow again: a quarter to spare, so that the copies of
+ * n steps cost O(n). One that grows by much, as a vector that doubles, has its own. */
+static size_t with_spare(size_t bytes, size_t usable)
+{
+	bool by_little = bytes > usable && bytes - usable < usable / 4;
+	return by_little && bytes <= LARGE_MAX / 2 ? bytes + bytes / 4 : bytes;
+}
+
 static void *resize_by_copy(void *p, size_t bytes, size_t usable)
 {
-	void *q = entry_malloc(bytes);
+	void *q = entry_malloc(with_spare(bytes, usable));
 	if (q == NULL) /* a smaller block was wanted and could not be had: keep this one */
 		return bytes <= usable ? p : NULL;
 	memcpy(q, p, min_size(usable, bytes));

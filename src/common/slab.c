@@ -1,5 +1,7 @@
 #include "common/slab.h"
 
+#include <string.h>
+
 #include "common/bits.h"
 #include "common/meta.h"
 #include "common/os.h"
@@ -68,8 +70,8 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	s->freed_at_ms = 0;
 	for (unsigned i = 0; i < SLAB_PAGE_WORDS; i++)
 		s->purged_pages[i] = 0;
-	for (unsigned i = 0; i <= capacity; i++)
-		atomic_store_relaxed(&s->states[i], BLOCK_FREE);
+	/* Not atomically: nobody reads the states of a slab that is not entered. */
+	memset((void *)(uintptr_t)s->states, BLOCK_FREE, capacity + 1);
 	bitmap = bitmap_of(s);
 	for (unsigned w = 0; w < bitmap_words(capacity); w++)
 		bitmap[w] = word_mask(capacity, w);
