@@ -14,6 +14,7 @@ enum {
 	RELEASE_SLABS_PER_LOCK = 8,
 	/* A class's depot holds at most this many bytes of blocks. */
 	DEPOT_BYTES = 64 * 1024,
+	DEPOT_BUNDLES = 1024,
 };
 
 static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
@@ -209,12 +210,13 @@ static bool depot_push_locked(struct heap *h, unsigned cls, const struct cached_
 			      unsigned n)
 {
 	struct depot *d = &h->classes[cls].depot;
-	struct bundle *b;
-	if ((d->count + 1) * n * class_bytes(cls) > DEPOT_BYTES)
+	struct bundle *b = NULL;
+	if (d->count <= d->limit && (d->count + 1) * n * class_bytes(cls) <= DEPOT_BYTES)
+		b = bundle_alloc_locked(h);
+	if (b == NULL) {
+		d->refused = true;
 		return false;
-	b = bundle_alloc_locked(h);
-	if (b == NULL)
-		return false;
+	}
 	memcpy(b->blocks, blocks, n * sizeof(*blocks));
 	b->count = n;
 	b->next = d->bundles;
@@ -239,6 +241,14 @@ static unsigned depot_pop_locked(struct heap *h, unsigned cls, struct cached_blo
 	d->stale = false;
 	bundle_free_locked(h, b);
 	return n;
+}
+
+/* A refill found nothing. */
+static void depot_missed_locked(struct depot *d)
+{
+	if (d->refused)
+		d->limit = (uint16_t)min_size(2 * d->limit + 1, DEPOT_BUNDLES);
+	d->refused = false;
 }
 
 bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n)
@@ -452,6 +462,7 @@ static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *o
 	unsigned got = depot_pop_locked(h, cls, out, want);
 	if (got > 0)
 		return got;
+	depot_missed_locked(&h->classes[cls].depot);
 	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
@@ -569,16 +580,22 @@ static void drain_stale_inboxes_locked(struct heap *h)
 /* Flush depots that were not used since the last pass; with delay_ms = 0, all. */
 static void flush_stale_depots(struct heap *h, uint32_t delay_ms)
 {
+	uint8_t classes[HAK_CLASS_COUNT];
+	unsigned n = 0;
+	heap_lock(h);
 	FOR_EACH_CLASS(cls) {
 		struct depot *d = &h->classes[cls].depot;
-		bool flush;
-		heap_lock(h);
-		flush = d->count > 0 && (d->stale || delay_ms == 0);
+		if (d->count == 0)
+			continue;
+		if (d->stale || delay_ms == 0) {
+			classes[n++] = (uint8_t)cls;
+			d->limit = 0;
+		}
 		d->stale = true;
-		lock_release(&h->lock);
-		if (flush)
-			depot_flush(h, cls);
 	}
+	lock_release(&h->lock);
+	while (n > 0)
+		depot_flush(h, classes[--n]);
 }
 
 static bool has_work(const struct heap *h)

@@ -26,11 +26,14 @@ struct bundle {
 
 /* Bundles kept for the next refill, the last first: a thread whose number of live
  * blocks swings by more than its bins hold need not sort them into slabs each time,
- * nor send those of other heaps' slabs home. */
+ * nor send those of other heaps' slabs home. How many grows as refills come for what
+ * was refused before: a thread that only frees keeps one. */
 struct depot {
 	struct bundle *bundles;
-	uint32_t count;
-	bool stale; /* maintenance only: not used since its last pass */
+	uint16_t count;
+	uint16_t limit; /* bundles kept beyond the first */
+	bool refused;   /* a bundle since the last refill */
+	bool stale;     /* maintenance only: not used since its last pass */
 };
 
 struct heap_class {

@@ -417,10 +417,21 @@ static void depots(void)
 	REQUIRE(most >= 3 && most < 60, "%u bundles of the class fit", most);
 	for (unsigned i = 0; i <= most; i++)
 		take_some(h, out[i], N);
-	for (unsigned i = 0; i < most; i++)
-		CHECK(heap_keep(h, CLASS, out[i], N), "bundle %u is not kept", i);
-	CHECK(!heap_keep(h, CLASS, out[most], N), "more bytes are kept than a depot holds");
-	CHECK_U64(kept_bundles(h), most, "bundles");
+	/* One at first; after a refill that found none where one had been refused, twice as
+	 * many, up to the bytes that a depot holds. */
+	for (unsigned fit = 1, kept = 0; kept < most; fit = 2 * fit) {
+		for (kept = 0; heap_keep(h, CLASS, out[kept], N); kept++)
+			continue;
+		CHECK_U64(kept, fit < most ? fit : most, "bundles kept");
+		CHECK_U64(kept_bundles(h), kept, "bundles");
+		if (kept == most)
+			break;
+		for (unsigned i = kept; i-- > 0;)
+			CHECK_U64(heap_take(h, CLASS, out[i], N), N, "blocks of a kept bundle");
+		REQUIRE(heap_take(h, CLASS, again, 1) == 1, "no memory");
+		blocks[0] = again[0].block;
+		put(h, blocks, 1);
+	}
 	hak_check_all();
 	CHECK_U64(heap_take(h, CLASS, again, N), N, "blocks of a kept bundle");
 	CHECK(memcmp(again, out[most - 1], sizeof(again)) == 0, "the bundle kept last comes first");
@@ -440,6 +451,7 @@ static void depots(void)
 	CHECK_U64(kept_bundles(h), most - 1, "bundles after one pass");
 	maintain_later();
 	CHECK_U64(kept_bundles(h), 0, "bundles after two passes without use");
+	CHECK_U64(h->classes[CLASS].depot.limit, 0, "bundles beyond the first that it keeps then");
 	all_free(blocks, 3 * N, "after the depot was emptied");
 	heap_release(h);
 	finish(before);
