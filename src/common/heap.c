@@ -82,7 +82,7 @@ static struct heap *heap_create(void)
 		return NULL;
 	h->lock = (struct lock)LOCK_INITIALIZER(LOCK_RANK_HEAP);
 	heap_init(h);
-	tcache_init(&h->tcache, h);
+	tcache_init(&h->tcache, &h->tcache_entries, h);
 	lock_acquire(&heaps_lock);
 	h->attached = true;
 	list_push_front(&all_heaps, &h->all_link);
@@ -691,10 +691,10 @@ static void check_cached(unsigned cls, const struct cached_block *blocks, unsign
 
 static void check_cache(const struct tcache *tc, unsigned cls)
 {
-	const struct cached_block *entries = tc->bins[cls].entries;
-	HAK_VERIFY(entries[0].block == NULL);
+	const struct cached_block *bottom = tc->bins[cls].bottom;
+	HAK_VERIFY(bottom->block == NULL);
 	HAK_VERIFY(tcache_count(tc, cls) <= TCACHE_SLOTS);
-	check_cached(cls, entries + 1, tcache_count(tc, cls));
+	check_cached(cls, bottom + 1, tcache_count(tc, cls));
 }
 
 static void check_depot(const struct depot *d, unsigned cls)

@@ -52,7 +52,8 @@ struct heap {
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
-	struct tcache tcache;
+	alignas(64) struct tcache tcache;
+	struct tcache_entries tcache_entries;
 	alignas(HAK_CACHELINE) struct inbox inboxes[HAK_CLASS_COUNT + 1];
 };
 

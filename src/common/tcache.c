@@ -6,7 +6,10 @@
 #include "common/knobs.h"
 #include "common/options.h"
 
-struct tcache tcache_unborn, tcache_dead;
+static struct cached_block nothing;
+
+#define CONSTANT_CACHE { .bins = { [0 ... UNIT_KINDS - 1] = { &nothing, &nothing, 0, &nothing } } }
+struct tcache tcache_unborn = CONSTANT_CACHE, tcache_dead = CONSTANT_CACHE;
 
 /* Blocks that the bin may hold, from the knobs. */
 static unsigned capacity_for(unsigned cls)
@@ -30,7 +33,7 @@ static unsigned bundle_for(unsigned capacity)
 
 static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 {
-	atomic_store_relaxed(&tc->bins[cls].top, count * (uint32_t)sizeof(struct cached_block));
+	atomic_store_relaxed(&tc->bins[cls].top, tc->bins[cls].bottom + count);
 }
 
 /* Take out the n blocks that were cached last. They leave the bin before they go
@@ -39,7 +42,7 @@ static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 static void bin_take_out(struct tcache *tc, unsigned cls, struct cached_block *out, unsigned n)
 {
 	unsigned rest = tcache_count(tc, cls) - n;
-	memcpy(out, &tc->bins[cls].entries[1 + rest], n * sizeof(*out));
+	memcpy(out, tc->bins[cls].bottom + 1 + rest, n * sizeof(*out));
 	atomic_compiler_fence();
 	set_count(tc, cls, rest);
 	atomic_compiler_fence();
@@ -76,18 +79,21 @@ static void follow_knobs(struct tcache *tc)
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		unsigned capacity = options.rare_paths ? 0 : capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
-		tc->bins[cls].limit = capacity * (uint32_t)sizeof(struct cached_block);
+		tc->bins[cls].limit = tc->bins[cls].bottom + capacity;
 		tc->bundle[cls] = (uint8_t)(options.rare_paths ? 1 : bundle_for(capacity));
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
 	}
 }
 
-void tcache_init(struct tcache *tc, struct heap *heap)
+void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap *heap)
 {
+	*tc = tcache_unborn;
 	tc->heap = heap;
-	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
-		tc->bins[cls].inverse = class_inverse[cls];
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
+		struct cached_block *bottom = entries->of_class[cls];
+		tc->bins[cls] = (struct tcache_bin){ bottom, bottom, class_inverse[cls], bottom };
+	}
 	follow_knobs(tc);
 }
 
@@ -101,7 +107,7 @@ void *tcache_refill(struct tcache *tc, unsigned cls)
 {
 	tcache_refresh(tc);
 	HAK_ASSERT(tcache_count(tc, cls) == 0);
-	set_count(tc, cls, heap_take(tc->heap, cls, tc->bins[cls].entries + 1, tc->bundle[cls]));
+	set_count(tc, cls, heap_take(tc->heap, cls, tc->bins[cls].bottom + 1, tc->bundle[cls]));
 	return tcache_pop(tc, cls);
 }
 

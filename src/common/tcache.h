@@ -1,14 +1,14 @@
 /* Thread cache: per size class a stack of free blocks, each with the address of its
  * state, so that a hit marks it live or cached without looking it up.
  *
- * A bin's `top` is the distance in bytes from its entry 0, which stays empty, to its
- * top entry, so that a pop needs no test of the count: it reads NULL when the bin
- * is empty. At top = `limit` the next push must flush; knobs move the limit. There
- * is a bin for every kind of unit, but only classes have an `inverse`: to a free,
- * the others are slabs in which no block starts. A bin of zeros is empty, full, and
- * without blocks, and so is the cache of a thread that has no heap yet, or no more:
- * all zeros, never written. Only the owner thread touches a cache; `top` is atomic
- * because statistics read it from elsewhere.
+ * A bin's `top` points at its top entry. Below the first lies one that stays empty, so
+ * that a pop needs no test of the count: it reads NULL when the bin is empty. At
+ * top = `limit` the next push must flush; knobs move the limit. There is a bin for
+ * every kind of unit, but only classes have an `inverse`: to a free, the others are
+ * slabs in which no block starts. The cache of a thread that has no heap yet, or
+ * no more, is a constant one, whose bins are empty, full, and without blocks. Only the
+ * owner thread touches a cache; `top` is atomic because statistics read it from
+ * elsewhere.
  */
 #ifndef HAK_COMMON_TCACHE_H
 #define HAK_COMMON_TCACHE_H
@@ -22,32 +22,35 @@
 struct heap;
 
 enum {
-	TCACHE_SLOTS = 64,       /* the largest candidate of its knob */
+	TCACHE_SLOTS = 64, /* the largest candidate of its knob */
 	TCACHE_BUNDLE_MAX = TCACHE_SLOTS / 2,
-	TCACHE_BIN_ENTRIES = 71, /* makes a bin 9 * 128 bytes: bins spread over the cache's sets */
 	/* A class's cache holds at most this many bytes, but TCACHE_MIN_BLOCKS at least. */
 	TCACHE_CLASS_BYTES = 512 * 1024,
 	TCACHE_MIN_BLOCKS = 4,
 };
 
 struct tcache_bin {
-	_Atomic uint32_t top;
-	uint32_t limit;
-	uint64_t inverse; /* of the class's block size; see size_class.h */
-	struct cached_block entries[TCACHE_BIN_ENTRIES];
+	_Atomic(struct cached_block *) top;
+	struct cached_block *limit;
+	uint64_t inverse;            /* of the class's block size; see size_class.h */
+	struct cached_block *bottom; /* constant: the entry that stays empty */
 };
-HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 9 * 128, "see TCACHE_BIN_ENTRIES");
-HAK_STATIC_ASSERT(TCACHE_BIN_ENTRIES > TCACHE_SLOTS, "entry 0 is no slot");
+HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 32, "one shift leads to a bin");
+
+/* Apart from the bins, so that what a thread does not use of it takes no memory. */
+struct tcache_entries {
+	struct cached_block of_class[HAK_CLASS_COUNT + 1][1 + TCACHE_SLOTS];
+};
 
 struct tcache {
-	struct tcache_bin bins[UNIT_KINDS]; /* all zeros but those of classes */
+	struct tcache_bin bins[UNIT_KINDS];
 	struct heap *heap;
 	uint32_t knob_epoch;
 	uint8_t bundle[HAK_CLASS_COUNT + 1]; /* blocks moved at once */
 };
 
-/* The cache of zeros, of a thread that has done nothing yet, and of one that is
- * past its end. */
+/* The constant caches, of a thread that has done nothing yet, and of one that is past
+ * its end. */
 extern struct tcache tcache_unborn, tcache_dead;
 
 /* Is it the cache of a heap? */
@@ -58,12 +61,8 @@ HAK_INLINE bool tcache_is_real(const struct tcache *tc)
 
 HAK_INLINE uint32_t tcache_count(const struct tcache *tc, unsigned cls)
 {
-	return atomic_load_relaxed(&tc->bins[cls].top) / sizeof(struct cached_block);
-}
-
-HAK_INLINE struct cached_block *bin_entry(struct tcache_bin *bin, uint32_t top)
-{
-	return (struct cached_block *)((uintptr_t)bin->entries + top);
+	const struct tcache_bin *bin = &tc->bins[cls];
+	return (uint32_t)(atomic_load_relaxed(&bin->top) - bin->bottom);
 }
 
 HAK_INLINE struct tcache_bin *tcache_bin(struct tcache *tc, unsigned kind)
@@ -76,14 +75,10 @@ HAK_INLINE struct tcache_bin *tcache_bin(struct tcache *tc, unsigned kind)
 HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 {
 	struct tcache_bin *bin = tcache_bin(tc, cls);
-	struct cached_block *e;
-	uint32_t top;
-	void *p;
-	top = atomic_load_relaxed(&bin->top);
-	e = bin_entry(bin, top);
-	p = e->block; /* of entry 0: NULL */
+	struct cached_block *e = atomic_load_relaxed(&bin->top);
+	void *p = e->block; /* at the bottom: NULL */
 	if (HAK_LIKELY(p != NULL)) {
-		atomic_store_relaxed(&bin->top, top - (uint32_t)sizeof(*e));
+		atomic_store_relaxed(&bin->top, e - 1);
 		atomic_store_relaxed(e->state, BLOCK_LIVE);
 	}
 	return p;
@@ -93,20 +88,17 @@ HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
  * not live. */
 HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *state)
 {
-	struct cached_block *e;
-	uint32_t top;
-	top = atomic_load_relaxed(&bin->top);
-	if (HAK_UNLIKELY(top >= bin->limit) || HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
+	struct cached_block *e = atomic_load_relaxed(&bin->top);
+	if (HAK_UNLIKELY(e >= bin->limit) || HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
 		return false;
-	top += (uint32_t)sizeof(*e);
 	atomic_store_relaxed(state, BLOCK_CACHED);
-	e = bin_entry(bin, top);
+	e++;
 	e->state = state;
 	e->block = block;
 	/* The entry before the top, for a signal handler that comes between, and for the
 	 * child of a fork, where this thread stops between. */
 	atomic_compiler_fence();
-	atomic_store_relaxed(&bin->top, top);
+	atomic_store_relaxed(&bin->top, e);
 	return true;
 }
 
@@ -115,8 +107,8 @@ HAK_INLINE bool tcache_push(struct tcache *tc, unsigned cls, void *block, _Atomi
 	return bin_push(tcache_bin(tc, cls), block, state);
 }
 
-/* Make an empty cache of zeroed memory. */
-void tcache_init(struct tcache *tc, struct heap *heap);
+/* Make an empty cache, with its entries in zeroed memory. */
+void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap *heap);
 
 /* The rest are slow paths of the owner thread, which must not hold a lock. */
 

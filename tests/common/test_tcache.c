@@ -29,7 +29,7 @@ static void setup(void)
 
 static unsigned limit_of(unsigned cls)
 {
-	return tc->bins[cls].limit / (unsigned)sizeof(struct cached_block);
+	return (unsigned)(tc->bins[cls].limit - tc->bins[cls].bottom);
 }
 
 static _Atomic uint8_t *state_of(void *block)
@@ -41,7 +41,7 @@ static _Atomic uint8_t *state_of(void *block)
 static bool holds(unsigned cls, const void *block)
 {
 	for (unsigned i = 1; i <= tcache_count(tc, cls); i++)
-		if (tc->bins[cls].entries[i].block == block)
+		if (tc->bins[cls].bottom[i].block == block)
 			return true;
 	return false;
 }
@@ -318,14 +318,9 @@ static void rare_paths(void)
 	hak_check_all();
 }
 
-static bool all_zeros(const struct tcache *constant)
-{
-	return unit_first_nonzero(constant, sizeof(*constant)) == sizeof(*constant);
-}
-
 static void constant_caches(void)
 {
-	struct tcache *constant[] = { &tcache_unborn, &tcache_dead };
+	struct tcache *constant[] = { &tcache_unborn, &tcache_dead }, before;
 	_Atomic uint8_t state = 0;
 	setup();
 	CHECK(tcache_is_real(tc), "a heap's cache is real");
@@ -335,14 +330,17 @@ static void constant_caches(void)
 	}
 	for (unsigned i = 0; i < 2; i++) {
 		CHECK(!tcache_is_real(constant[i]), "constant cache %u counts as real", i);
-		for (unsigned cls = 0; cls <= HAK_CLASS_COUNT; cls++) {
+		memcpy(&before, constant[i], sizeof(before));
+		CHECK(constant[i]->bins[0].bottom->block == NULL, "what it has is not empty");
+		for (unsigned cls = 0; cls < UNIT_KINDS; cls++) {
 			CHECK_PTR(tcache_pop(constant[i], cls), NULL, "pop of a constant cache");
 			CHECK_PTR(tcache_pop(constant[i], cls), NULL,
 				  "second pop of a constant cache");
 			CHECK(!tcache_push(constant[i], cls, constant, &state),
 			      "room in a constant cache");
 		}
-		CHECK(all_zeros(constant[i]), "constant cache %u has been written to", i);
+		CHECK(memcmp(&before, constant[i], sizeof(before)) == 0,
+		      "constant cache %u has been written to", i);
 	}
 }
 
