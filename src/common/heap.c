@@ -77,12 +77,17 @@ static void heap_lock(struct heap *h)
 
 static struct heap *heap_create(void)
 {
-	struct heap *h = meta_alloc(sizeof(*h), HAK_CACHELINE);
-	if (h == NULL)
+	struct {
+		struct heap heap;
+		struct tcache_entries entries;
+	} *memory = meta_alloc(sizeof(*memory), HAK_CACHELINE);
+	struct heap *h;
+	if (memory == NULL)
 		return NULL;
+	h = &memory->heap;
 	h->lock = (struct lock)LOCK_INITIALIZER(LOCK_RANK_HEAP);
 	heap_init(h);
-	tcache_init(&h->tcache, &h->tcache_entries, h);
+	tcache_init(&h->tcache, &memory->entries, h);
 	lock_acquire(&heaps_lock);
 	h->attached = true;
 	list_push_front(&all_heaps, &h->all_link);

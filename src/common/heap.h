@@ -53,7 +53,6 @@ struct heap {
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
 	alignas(64) struct tcache tcache;
-	struct tcache_entries tcache_entries;
 	alignas(HAK_CACHELINE) struct inbox inboxes[HAK_CLASS_COUNT + 1];
 };
 
