@@ -1,7 +1,5 @@
 #include "common/heap.h"
 
-#include <string.h>
-
 #include "common/knobs.h"
 #include "common/meta.h"
 #include "common/options.h"
@@ -12,9 +10,6 @@
 enum {
 	/* The maintenance thread lets a heap's thread in after so many slabs. */
 	RELEASE_SLABS_PER_LOCK = 8,
-	/* A class's depot holds at most this many bytes of blocks. */
-	DEPOT_BYTES = 64 * 1024,
-	DEPOT_BUNDLES = 1024,
 };
 
 static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
@@ -192,76 +187,11 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 	return is_shared(h) || atomic_load_relaxed(&h->classes[s->cls].partial_count) > 1;
 }
 
-/* ---- depots; the heap's lock is held */
-
-static struct meta_pool bundles;
-
-static struct bundle *bundle_alloc_locked(struct heap *h)
-{
-	struct bundle *b = h->spare_bundles;
-	if (b == NULL)
-		return meta_pool_alloc(&bundles, sizeof(*b));
-	h->spare_bundles = b->next;
-	return b;
-}
-
-static void bundle_free_locked(struct heap *h, struct bundle *b)
-{
-	b->next = h->spare_bundles;
-	h->spare_bundles = b;
-}
-
-static bool depot_push_locked(struct heap *h, unsigned cls, const struct cached_block *blocks,
-			      unsigned n)
-{
-	struct depot *d = &h->classes[cls].depot;
-	struct bundle *b = NULL;
-	if (d->count <= d->limit && (d->count + 1) * n * class_bytes(cls) <= DEPOT_BYTES)
-		b = bundle_alloc_locked(h);
-	if (b == NULL) {
-		d->refused = true;
-		return false;
-	}
-	memcpy(b->blocks, blocks, n * sizeof(*blocks));
-	b->count = n;
-	b->next = d->bundles;
-	d->bundles = b;
-	d->count++;
-	d->stale = false;
-	return true;
-}
-
-/* The bundle kept last, if it has no more than `most` blocks; returns how many. */
-static unsigned depot_pop_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned most)
-{
-	struct depot *d = &h->classes[cls].depot;
-	struct bundle *b = d->bundles;
-	unsigned n;
-	if (b == NULL || b->count > most)
-		return 0;
-	n = b->count;
-	memcpy(out, b->blocks, n * sizeof(*out));
-	d->bundles = b->next;
-	d->count--;
-	d->stale = false;
-	bundle_free_locked(h, b);
-	return n;
-}
-
-/* A refill found nothing. */
-static void depot_missed_locked(struct depot *d)
-{
-	if (d->refused)
-		d->limit = (uint16_t)min_size(2 * d->limit + 1, DEPOT_BUNDLES);
-	d->refused = false;
-}
-
 bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n)
 {
 	bool kept;
-	HAK_ASSERT(n <= TCACHE_BUNDLE_MAX);
 	heap_lock(h);
-	kept = depot_push_locked(h, cls, blocks, n);
+	kept = depot_push(&h->depots, cls, blocks, n);
 	lock_release(&h->lock);
 	return kept;
 }
@@ -370,7 +300,7 @@ static void depot_flush(struct heap *h, unsigned cls)
 		void *blocks[TCACHE_BUNDLE_MAX];
 		unsigned n;
 		heap_lock(h);
-		n = depot_pop_locked(h, cls, kept, TCACHE_BUNDLE_MAX);
+		n = depot_pop(&h->depots, cls, kept, TCACHE_BUNDLE_MAX);
 		lock_release(&h->lock);
 		if (n == 0)
 			return;
@@ -464,10 +394,10 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned want)
 {
 	struct list_node *partial = &h->classes[cls].partial;
-	unsigned got = depot_pop_locked(h, cls, out, want);
+	unsigned got = depot_pop(&h->depots, cls, out, want);
 	if (got > 0)
 		return got;
-	depot_missed_locked(&h->classes[cls].depot);
+	depot_missed(&h->depots, cls);
 	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
@@ -589,7 +519,7 @@ static void flush_stale_depots(struct heap *h, uint32_t delay_ms)
 	unsigned n = 0;
 	heap_lock(h);
 	FOR_EACH_CLASS(cls) {
-		struct depot *d = &h->classes[cls].depot;
+		struct depot *d = &h->depots.of_class[cls];
 		if (d->count == 0)
 			continue;
 		if (d->stale || delay_ms == 0) {
@@ -608,7 +538,7 @@ static bool has_work(const struct heap *h)
 	if (h->release_count > 0)
 		return true;
 	FOR_EACH_CLASS(cls)
-		if (inbox_backlog(&h->inboxes[cls]) > 0 || h->classes[cls].depot.count > 0)
+		if (inbox_backlog(&h->inboxes[cls]) > 0 || h->depots.of_class[cls].count > 0)
 			return true;
 	return false;
 }
@@ -661,8 +591,7 @@ struct heap_counters heap_counters(void)
 			if (!is_shared(h))
 				c.cached_bytes += tcache_count(&h->tcache, cls) * class_bytes(cls);
 			c.cached_bytes += inbox_backlog(&h->inboxes[cls]) * class_bytes(cls);
-			for (const struct bundle *b = h->classes[cls].depot.bundles; b != NULL; b = b->next)
-				c.cached_bytes += b->count * class_bytes(cls);
+			c.cached_bytes += depot_bytes(&h->depots, cls);
 		}
 		lock_release(&h->lock);
 		c.heaps += !is_shared(h);
@@ -719,7 +648,7 @@ void heap_check_all(void)
 		FOR_EACH_CLASS(cls) {
 			check_list(h, &h->classes[cls].partial, false);
 			check_list(h, &h->classes[cls].full, true);
-			check_depot(&h->classes[cls].depot, cls);
+			check_depot(&h->depots.of_class[cls], cls);
 			if (!is_shared(h))
 				check_cache(&h->tcache, cls);
 		}

@@ -11,36 +11,17 @@
 #ifndef HAK_COMMON_HEAP_H
 #define HAK_COMMON_HEAP_H
 
+#include "common/depot.h"
 #include "common/list.h"
 #include "common/lock.h"
 #include "common/remote.h"
 #include "common/slab.h"
 #include "common/tcache.h"
 
-/* What a full bin of the thread cache gives up and an empty one takes up again. */
-struct bundle {
-	struct bundle *next;
-	uint32_t count;
-	struct cached_block blocks[TCACHE_BUNDLE_MAX];
-};
-
-/* Bundles kept for the next refill, the last first: a thread whose number of live
- * blocks swings by more than its bins hold need not sort them into slabs each time,
- * nor send those of other heaps' slabs home. How many grows as refills come for what
- * was refused before: a thread that only frees keeps one. */
-struct depot {
-	struct bundle *bundles;
-	uint16_t count;
-	uint16_t limit; /* bundles kept beyond the first */
-	bool refused;   /* a bundle since the last refill */
-	bool stale;     /* maintenance only: not used since its last pass */
-};
-
 struct heap_class {
 	struct list_node partial; /* slabs with free blocks, to be used from the front */
 	struct list_node full;    /* slabs without */
 	_Atomic uint32_t partial_count; /* written under the lock; a hint elsewhere */
-	struct depot depot;
 };
 
 struct heap {
@@ -48,7 +29,7 @@ struct heap {
 	struct heap_class classes[HAK_CLASS_COUNT + 1];
 	struct list_node release_queue; /* slabs whose pages may be free, about oldest first */
 	size_t release_count;           /* its length */
-	struct bundle *spare_bundles;
+	struct depots depots;
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */

@@ -394,9 +394,9 @@ static void refused_memory(void)
 static unsigned kept_bundles(const struct heap *h)
 {
 	unsigned n = 0;
-	for (const struct bundle *b = h->classes[CLASS].depot.bundles; b != NULL; b = b->next)
+	for (const struct bundle *b = h->depots.of_class[CLASS].bundles; b != NULL; b = b->next)
 		n++;
-	CHECK_U64(h->classes[CLASS].depot.count, n, "bundles, counted");
+	CHECK_U64(h->depots.of_class[CLASS].count, n, "bundles, counted");
 	return n;
 }
 
@@ -451,7 +451,7 @@ static void depots(void)
 	CHECK_U64(kept_bundles(h), most - 1, "bundles after one pass");
 	maintain_later();
 	CHECK_U64(kept_bundles(h), 0, "bundles after two passes without use");
-	CHECK_U64(h->classes[CLASS].depot.limit, 0, "bundles beyond the first that it keeps then");
+	CHECK_U64(h->depots.of_class[CLASS].limit, 0, "bundles beyond the first that it keeps then");
 	all_free(blocks, 3 * N, "after the depot was emptied");
 	heap_release(h);
 	finish(before);

@@ -48,7 +48,7 @@ static bool holds(unsigned cls, const void *block)
 
 static bool in_depot(unsigned cls, const void *block)
 {
-	for (const struct bundle *b = heap->classes[cls].depot.bundles; b != NULL; b = b->next)
+	for (const struct bundle *b = heap->depots.of_class[cls].bundles; b != NULL; b = b->next)
 		for (unsigned i = 0; i < b->count; i++)
 			if (b->blocks[i].block == block)
 				return true;
