@@ -5,16 +5,10 @@
 
 #include "common/entry.h"
 
-void *entry_aligned_alloc(size_t align, size_t bytes)
+void *entry_aligned_slow(size_t align, size_t bytes)
 {
 	bool zeroed;
-	unsigned cls;
-	void *p;
-	if (align <= HAK_MIN_ALIGN)
-		return entry_malloc(bytes);
-	cls = size_class_aligned(bytes, align);
-	p = tcache_pop(thread_state.tcache, cls);
-	return HAK_LIKELY(p != NULL) ? p : entry_alloc_slow(bytes, align, &zeroed);
+	return entry_alloc_slow(bytes, align, &zeroed);
 }
 
 void *entry_aligned_zalloc(size_t align, size_t bytes)

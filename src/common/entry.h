@@ -28,7 +28,7 @@ HAK_COLD void entry_free_slow(void *p);
 /* As malloc, all bytes zero. */
 void *entry_zalloc(size_t bytes);
 /* align is a power of two. */
-void *entry_aligned_alloc(size_t align, size_t bytes);
+HAK_COLD void *entry_aligned_slow(size_t align, size_t bytes);
 void *entry_aligned_zalloc(size_t align, size_t bytes);
 /* p is a block and bytes > 0. */
 void *entry_realloc(void *p, size_t bytes);
@@ -55,6 +55,14 @@ HAK_INLINE void *entry_malloc(size_t bytes)
 {
 	void *p = entry_malloc_hit(bytes);
 	return HAK_LIKELY(p != NULL) ? p : entry_malloc_slow(bytes);
+}
+
+/* align is a power of two. */
+HAK_INLINE void *entry_aligned_alloc(size_t align, size_t bytes)
+{
+	unsigned cls = size_class_aligned(bytes, max_size(align, HAK_MIN_ALIGN));
+	void *p = tcache_pop(thread_state.tcache, cls);
+	return HAK_LIKELY(p != NULL) ? p : entry_aligned_slow(align, bytes);
 }
 
 /* Does a block of a slab start at p, whose unit has this tag? *state is its. `inverse` is
