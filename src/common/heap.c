@@ -228,6 +228,8 @@ static unsigned put_own_locked(struct heap *h, void **blocks, unsigned n, void *
 {
 	uint32_t now_ms = os_now_ms();
 	unsigned nforeign = 0;
+	for (unsigned i = 0; i < n; i++)
+		slab_prefetch(blocks[i]);
 	for (unsigned i = 0; i < n;) {
 		struct slab *s = slab_of_block(blocks[i]);
 		/* Relaxed: only a holder of h's lock makes h the owner, or ends that. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arch/inline.h"
 #include "common/bits.h"
 #include "common/meta.h"
 #include "common/os.h"
@@ -34,6 +35,19 @@ static size_t record_bytes(unsigned capacity)
 static uint64_t *bitmap_of(const struct slab *s)
 {
 	return (uint64_t *)((uintptr_t)s->states + states_bytes(s->capacity));
+}
+
+void slab_prefetch(const void *block)
+{
+	/* By the page map alone, as the record is what is cold. */
+	const struct registry_unit *unit = registry_unit_of((uintptr_t)block);
+	uintptr_t tag = unit_tag(unit), offset = tag_offset(tag, (uintptr_t)block);
+	unsigned cls = tag_kind(tag);
+	uint32_t index = class_block_index(cls, (uint32_t)offset);
+	const char *states = unit_record(unit);
+	hak_prefetch(HAK_CONTAINER_OF(states, struct slab, states));
+	hak_prefetch(states - 1); /* the header's second line */
+	hak_prefetch(states + states_bytes(class_layout[cls].capacity) + index / 64 * sizeof(uint64_t));
 }
 
 /* The bits that exist in word w. */

@@ -73,6 +73,9 @@ unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want);
 unsigned slab_put(struct slab *s, void *const *blocks, unsigned n,
 		  void (*is_free_already)(const void *block));
 
+/* Fetch what slab_put() will need for a block. */
+void slab_prefetch(const void *block);
+
 /* Give runs of at least min_pages wholly free pages back to the kernel. Returns
  * the bytes given back. */
 size_t slab_release_pages(struct slab *s, unsigned min_pages);

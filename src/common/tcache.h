@@ -1,9 +1,9 @@
 /* Thread cache: per size class a stack of free blocks, each with the address of its
  * state, so that a hit marks it live or cached without looking it up.
  *
- * A bin's `top` points at its top entry. Below the first lies one that stays empty, so
- * that a pop needs no test of the count: it reads NULL when the bin is empty. At
- * top = `limit` the next push must flush; knobs move the limit. There is a bin for
+ * A bin's `top` points at its top entry. Below the first one lies an entry that stays
+ * empty, so that a pop needs no test of the count: it reads NULL when the bin is
+ * empty. At top = `limit` the next push must flush; knobs move the limit. There is a bin for
  * every kind of unit, but only classes have an `inverse`: to a free, the others are
  * slabs in which no block starts. The cache of a thread that has no heap yet, or
  * no more, is a constant one, whose bins are empty, full, and without blocks. Only the

@@ -378,9 +378,9 @@ static const struct fault {
 	{ "usable_size_interior", usable_size_interior, MISALIGNED, NULL,
 	  MUST_REPORT },
 	{ "double_free_by_other_thread", double_free_by_other_thread,
-	  DOUBLE_FREE, NULL, MAY_REPORT },
+	  DOUBLE_FREE, NULL, MUST_REPORT },
 	{ "double_free_after_other_thread", double_free_after_other_thread,
-	  DOUBLE_FREE, NULL, MAY_REPORT },
+	  DOUBLE_FREE, NULL, MUST_REPORT },
 	{ "free_sized_too_big", free_sized_too_big, ANY, NULL, MAY_REPORT },
 	{ "free_sized_too_small", free_sized_too_small, ANY, NULL, MAY_REPORT },
 };
