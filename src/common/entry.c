@@ -94,31 +94,50 @@ void *entry_zalloc(size_t bytes)
 
 /* ---- free */
 
-/* A block of a slab. */
-struct block_place {
-	_Atomic uint8_t *state;
-	unsigned cls;
+/* What starts at an address. */
+struct place {
+	unsigned kind;          /* of unit; UNIT_NONE: nothing does */
+	void *record;           /* of a large or huge block */
+	_Atomic uint8_t *state; /* of a block of a slab */
 };
 
-/* Is p the start of one? */
-static bool locate_block(const void *p, struct block_place *out)
+static struct place locate(const void *p)
 {
+	struct place at = { .kind = UNIT_NONE };
 	const struct registry_unit *unit;
 	uintptr_t tag;
+	bool starts;
 	if (!registry_covers((uintptr_t)p))
-		return false;
+		return at;
 	unit = registry_unit_of((uintptr_t)p);
 	tag = unit_tag(unit);
-	out->cls = tag_kind(tag);
-	if (out->cls < 1 || out->cls > HAK_CLASS_COUNT)
-		return false;
-	return entry_locate(p, unit, tag, class_inverse[out->cls], &out->state);
+	at.kind = tag_kind(tag);
+	at.record = unit_record(unit);
+	switch (at.kind) {
+	case UNIT_LARGE:
+	case UNIT_HUGE:
+		starts = tag_base(tag) == (uintptr_t)p;
+		break;
+	case UNIT_EMERGENCY: /* keeps no account of its blocks */
+		starts = true;
+		break;
+	case UNIT_NONE:
+	case UNIT_HUGE_FREE:
+		starts = false;
+		break;
+	default:
+		starts = entry_locate(p, unit, tag, class_inverse[at.kind], &at.state);
+		break;
+	}
+	if (!starts)
+		at.kind = UNIT_NONE;
+	return at;
 }
 
-/* Where a block lies that is free; NULL: the program has it. */
-static const char *free_block_place(const struct block_place *b)
+/* Where a block of a slab lies that is free; NULL: the program has it. */
+static const char *where_free(const _Atomic uint8_t *state)
 {
-	switch (atomic_load_relaxed(b->state)) {
+	switch (atomic_load_relaxed(state)) {
 	case BLOCK_LIVE:
 		return NULL;
 	case BLOCK_CACHED:
@@ -128,45 +147,39 @@ static const char *free_block_place(const struct block_place *b)
 	}
 }
 
-static void free_block(const struct block_place *b, void *p)
+static void free_block(unsigned cls, void *p, _Atomic uint8_t *state)
 {
 	struct heap *h = thread_heap_for_free();
-	const char *place = free_block_place(b);
-	if (place != NULL) {
-		report_double_free(p, place);
+	const char *where = where_free(state);
+	if (where != NULL) {
+		report_double_free(p, where);
 	} else if (h == NULL) {
-		atomic_store_relaxed(b->state, BLOCK_CACHED);
-		heap_put(NULL, b->cls, &p, 1);
+		atomic_store_relaxed(state, BLOCK_CACHED);
+		heap_put(NULL, cls, &p, 1);
 	} else {
-		tcache_put_slow(&h->tcache, b->cls, p, b->state);
+		tcache_put_slow(&h->tcache, cls, p, state);
 	}
 }
 
 static void free_any(void *p)
 {
-	struct block_place b;
-	void *record;
-	if (locate_block(p, &b)) {
-		free_block(&b, p);
-		return;
-	}
-	switch (registry_lookup((uintptr_t)p, &record)) {
+	struct place at = locate(p);
+	switch (at.kind) {
+	case UNIT_NONE:
+		report_bad_pointer(p, "free");
+		break;
 	case UNIT_LARGE:
-		if (((struct large_span *)record)->base != (uintptr_t)p)
-			break;
-		large_free(record);
-		return;
+		large_free(at.record);
+		break;
 	case UNIT_HUGE:
-		if (((struct huge *)record)->base != (uintptr_t)p)
-			break;
-		huge_free(record);
-		return;
+		huge_free(at.record);
+		break;
 	case UNIT_EMERGENCY:
-		return;
+		break;
 	default:
+		free_block(at.kind, p, at.state);
 		break;
 	}
-	report_bad_pointer(p, "free");
 }
 
 void entry_free_slow(void *p)
@@ -194,26 +207,20 @@ void entry_free_slow(void *p)
 
 size_t entry_usable_bytes(const void *p, const char *doing)
 {
-	struct block_place b;
-	void *record;
-	if (locate_block(p, &b)) {
-		if (HAK_LIKELY(free_block_place(&b) == NULL))
-			return class_bytes(b.cls);
-	} else {
-		switch (registry_lookup((uintptr_t)p, &record)) {
-		case UNIT_LARGE:
-			if (((struct large_span *)record)->base == (uintptr_t)p)
-				return ((struct large_span *)record)->usable_bytes;
-			break;
-		case UNIT_HUGE:
-			if (((struct huge *)record)->base == (uintptr_t)p)
-				return ((struct huge *)record)->usable_bytes;
-			break;
-		case UNIT_EMERGENCY:
-			return emergency_usable((uintptr_t)p);
-		default:
-			break;
-		}
+	struct place at = locate(p);
+	switch (at.kind) {
+	case UNIT_NONE:
+		break;
+	case UNIT_LARGE:
+		return ((const struct large_span *)at.record)->usable_bytes;
+	case UNIT_HUGE:
+		return ((const struct huge *)at.record)->usable_bytes;
+	case UNIT_EMERGENCY:
+		return emergency_usable((uintptr_t)p);
+	default:
+		if (HAK_LIKELY(where_free(at.state) == NULL))
+			return class_bytes(at.kind);
+		break;
 	}
 	report_bad_pointer(p, doing);
 	return 0;

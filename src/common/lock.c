@@ -96,11 +96,16 @@ static void lock_drop(struct lock *l)
 		futex_wake(&l->state, 1);
 }
 
+static void note_held(struct lock *l)
+{
+	l->outer = thread_state.held;
+	thread_state.held = l;
+}
+
 static void note_taken(struct lock *l)
 {
 	HAK_ASSERT(thread_state.held == NULL || thread_state.held->rank < l->rank);
-	l->outer = thread_state.held;
-	thread_state.held = l;
+	note_held(l);
 }
 
 bool lock_try(struct lock *l)
@@ -157,8 +162,7 @@ bool lock_try_for_fork(struct lock *l)
 		hak_cpu_relax();
 	}
 	l->fork_level = thread_state.fork_level;
-	l->outer = thread_state.held;
-	thread_state.held = l;
+	note_held(l);
 	return true;
 }
 
