@@ -294,21 +294,27 @@ void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n)
 	send_foreign(cls, blocks, n);
 }
 
+void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n)
+{
+	void *blocks[TCACHE_SLOTS];
+	HAK_ASSERT(n <= TCACHE_SLOTS);
+	for (unsigned i = 0; i < n; i++)
+		blocks[i] = cached[i].block;
+	heap_put(h, cls, blocks, n);
+}
+
 /* Return what a class's depot holds to the slabs. No lock is held. */
 static void depot_flush(struct heap *h, unsigned cls)
 {
 	for (;;) {
 		struct cached_block kept[TCACHE_BUNDLE_MAX];
-		void *blocks[TCACHE_BUNDLE_MAX];
 		unsigned n;
 		heap_lock(h);
 		n = depot_pop(&h->depots, cls, kept, TCACHE_BUNDLE_MAX);
 		lock_release(&h->lock);
 		if (n == 0)
 			return;
-		for (unsigned i = 0; i < n; i++)
-			blocks[i] = kept[i].block;
-		heap_put(h, cls, blocks, n);
+		heap_put_cached(h, cls, kept, n);
 	}
 }
 

@@ -62,6 +62,9 @@ bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, 
  * are. h may be NULL: all are then treated as remote. Locks heaps. */
 void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
 
+/* The same of blocks that were cached. */
+void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n);
+
 /* A block for a thread without a heap. NULL: no memory. */
 void *heap_orphans_take_one(unsigned cls);
 

@@ -101,7 +101,7 @@ static void set_masks_locked(struct superslab *s, uint32_t free_mask, uint32_t d
 
 static void set_huge_pages_locked(struct superslab *s, bool on)
 {
-	if (atomic_load_relaxed(&s->huge_pages) == on)
+	if (superslab_has_huge_pages(s) == on)
 		return;
 	atomic_store_relaxed(&s->huge_pages, on);
 	os_prefer_huge_pages((void *)s->base, HAK_SUPERSLAB_BYTES, on);
@@ -109,7 +109,7 @@ static void set_huge_pages_locked(struct superslab *s, bool on)
 
 void superslab_use_small_pages(struct superslab *s)
 {
-	if (!atomic_load_relaxed(&s->huge_pages))
+	if (!superslab_has_huge_pages(s))
 		return;
 	lock_acquire(&lock);
 	set_huge_pages_locked(s, false);

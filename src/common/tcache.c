@@ -48,20 +48,12 @@ static void bin_take_out(struct tcache *tc, unsigned cls, struct cached_block *o
 	atomic_compiler_fence();
 }
 
-static void put_to_slabs(struct tcache *tc, unsigned cls, const struct cached_block *from, unsigned n)
-{
-	void *blocks[TCACHE_SLOTS];
-	for (unsigned i = 0; i < n; i++)
-		blocks[i] = from[i].block;
-	heap_put(tc->heap, cls, blocks, n);
-}
-
 /* Return the n blocks that were cached last to their slabs. */
 static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	struct cached_block out[TCACHE_SLOTS];
 	bin_take_out(tc, cls, out, n);
-	put_to_slabs(tc, cls, out, n);
+	heap_put_cached(tc->heap, cls, out, n);
 }
 
 /* Make room for n <= TCACHE_BUNDLE_MAX blocks. */
@@ -70,7 +62,7 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned n)
 	struct cached_block out[TCACHE_BUNDLE_MAX];
 	bin_take_out(tc, cls, out, n);
 	if (!heap_keep(tc->heap, cls, out, n))
-		put_to_slabs(tc, cls, out, n);
+		heap_put_cached(tc->heap, cls, out, n);
 }
 
 static void follow_knobs(struct tcache *tc)

@@ -79,19 +79,11 @@ static void all_free(void **blocks, unsigned n, const char *when)
 		CHECK(is_free(blocks[i]), "block %u is not free, %s", i, when);
 }
 
-static void maintain(void)
+static void maintain(uint32_t delay_ms)
 {
 	bool more;
 	lock_acquire(purge_lock());
-	heap_maintain_all(0, 0, &more);
-	lock_release(purge_lock());
-}
-
-static void maintain_later(void)
-{
-	bool more;
-	lock_acquire(purge_lock());
-	heap_maintain_all(1000000, 0, &more);
+	heap_maintain_all(delay_ms, 0, &more);
 	lock_release(purge_lock());
 }
 
@@ -267,12 +259,12 @@ static void late_batches(void)
 	push_late(a, late, 6);
 	push_late(a, blocks + 3, 2);
 	CHECK_U64(backlog(a), 8, "blocks that came late");
-	maintain(); /* notes how often a has been visited ... */
-	maintain(); /* ... and drains, as it has not been since */
+	maintain(0); /* notes how often a has been visited ... */
+	maintain(0); /* ... and drains, as it has not been since */
 	CHECK_U64(backlog(a), 0, "blocks that came late, after a drain");
 	CHECK_U64(remote_batches_sent() - sent, 4,
 		  "batches sent, passed on to the owner of their first");
-	maintain(); /* b too, if its turn came before a's */
+	maintain(0); /* b too, if its turn came before a's */
 	CHECK_U64(backlog(b), 0, "blocks passed on, after the owner's drain");
 	all_free(blocks, 5, "when it was passed on to the adopter");
 	/* Those of the orphan, its last ones, go straight there: the slab has gone. */
@@ -292,8 +284,8 @@ static void late_batch_of_orphans(void)
 	take(a, blocks, 5);
 	heap_release(a);
 	push_late(b, blocks, 4);
-	maintain();
-	maintain();
+	maintain(0);
+	maintain(0);
 	CHECK_U64(backlog(b), 0, "backlog");
 	all_free(blocks, 4, "sent for an orphan");
 	CHECK(owner_of(blocks[4]) == heap_orphans(), "the slab is an orphan still");
@@ -447,9 +439,9 @@ static void depots(void)
 	}
 	put(h, blocks, 2 * N);
 	/* A pass leaves alone what was used since the one before. */
-	maintain_later();
+	maintain(1000000);
 	CHECK_U64(kept_bundles(h), most - 1, "bundles after one pass");
-	maintain_later();
+	maintain(1000000);
 	CHECK_U64(kept_bundles(h), 0, "bundles after two passes without use");
 	CHECK_U64(h->depots.of_class[CLASS].limit, 0, "bundles beyond the first that it keeps then");
 	all_free(blocks, 3 * N, "after the depot was emptied");
@@ -565,8 +557,8 @@ static void threads(void)
 		hak_free(atomic_load_relaxed(&mailboxes[i]));
 	if (tcache_is_real(thread_state.tcache))
 		tcache_flush_all(thread_state.tcache);
-	maintain();
-	maintain();
+	maintain(0);
+	maintain(0);
 	hak_check_all();
 	CHECK_U64(heap_counters().small_bytes, 0, "bytes of blocks out at the end");
 }
