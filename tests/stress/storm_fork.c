@@ -1,8 +1,9 @@
 /* Fork storm: threads fork in the midst of the stress.
  *
  * Each child finds the blocks of the thread that forked intact, frees and
- * allocates among them, starts and joins a thread, and exits. A child that does
- * not end in time (a lock that nobody holds any more) is the failure looked for.
+ * allocates among them, starts and joins a thread (unless --child-alone), and exits.
+ * A child that does not end in time (a lock that nobody holds any more) is the
+ * failure looked for.
  */
 #include "engine.h"
 #include "names.h"
@@ -18,17 +19,6 @@
 #include <unistd.h>
 
 enum { CHILD_LIMIT_S = 20, CHILD_BLOCKS = 300 };
-
-#if defined(__SANITIZE_THREAD__)
-#define HAS_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HAS_TSAN 1
-#endif
-#endif
-#ifndef HAS_TSAN
-#define HAS_TSAN 0
-#endif
 
 static _Atomic unsigned forks;
 static bool child_alone;
@@ -75,8 +65,7 @@ static _Noreturn void child(const struct engine_lane_view *view)
 	}
 	churn(&rng);
 	st_purge();
-	/* A race detector does not follow a thread started after a threaded fork. */
-	if (!HAS_TSAN && !child_alone) {
+	if (!child_alone) {
 		int err = pthread_create(&thread, NULL, child_thread, &rng);
 		if (err)
 			fail("child: cannot create a thread: %s", strerror(err));

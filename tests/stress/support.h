@@ -79,7 +79,7 @@ struct stress_args {
 	unsigned percent;     /* of the work that a plain native run does */
 	bool progress;
 	bool child_alloc;     /* a handler's child allocates */
-	bool child_alone;     /* children start no threads: for qemu, which cannot */
+	bool child_alone;     /* children start no threads: where the runtime cannot */
 	const char *fault;    /* CALL:NTH:PERIOD, or NULL */
 };
 
