@@ -72,6 +72,7 @@ static void sleep_on(struct lock *l)
 /* False: the lock is this thread's already, for a fork, and counts as nested. */
 static HAK_NOINLINE bool lock_wait(struct lock *l)
 {
+	struct lock *wanted = thread_state.wanted; /* by the code that a handler interrupted */
 	if (HAK_UNLIKELY(lock_is_mine(l))) {
 		HAK_VERIFY(l->fork_level != 0);
 		l->nested++;
@@ -83,9 +84,11 @@ static HAK_NOINLINE bool lock_wait(struct lock *l)
 			return true;
 	}
 	note_blocked(l);
+	thread_state.wanted = l;
 	/* Others may wait behind us, so take it as waited for. */
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
 		sleep_on(l);
+	thread_state.wanted = wanted;
 	note_blocked(NULL);
 	return true;
 }
@@ -147,7 +150,14 @@ static bool waits_for_me(const struct lock *l)
 
 void lock_fork_begin(void)
 {
+	struct lock *wanted = thread_state.wanted;
 	thread_state.fork_level++;
+	/* A signal handler that forks may have come after the wake for which the code that
+	 * it interrupted slept. The lock is then free, and the others that sleep for it
+	 * are woken by nobody: not before the handler returns, which may have to wait for
+	 * them. So the wake goes on to the next. */
+	if (wanted != NULL)
+		futex_wake(&wanted->state, 1);
 }
 
 bool lock_try_for_fork(struct lock *l)
