@@ -26,4 +26,15 @@ HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
 	((uintptr_t *)tp)[2] = tp;
 }
 
+/* The time stamp counter, read after whatever this thread has loaded before: without the
+ * fence it may be read early, and a time that another thread passed on seems to lie
+ * ahead (Intel SDM volume 2, RDTSC). */
+#define hak_ticks hak_ticks
+HAK_INLINE uint64_t hak_ticks(void)
+{
+	uint32_t low, high;
+	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
+	return (uint64_t)high << 32 | low;
+}
+
 #endif
