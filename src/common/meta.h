@@ -24,8 +24,9 @@ struct meta_pool {
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes);
 void meta_pool_free(struct meta_pool *pool, void *record);
 
-/* Bytes carved so far. */
+/* Bytes carved so far, and mapped to carve from. */
 size_t meta_bytes(void);
+size_t meta_mapped_bytes(void);
 
 struct lock *meta_lock(void); /* for fork */
 
