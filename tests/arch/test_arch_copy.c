@@ -141,7 +141,7 @@ static void variants(void)
 
 static void threshold(void)
 {
-	size_t share = min_size(arch_get()->llc_bytes, (size_t)64 << 20), last = 0;
+	size_t share = min_size(arch_get()->llc_bytes, (size_t)128 << 20), last = 0;
 	const struct hak_knob_info *info = knob_info(HAK_KNOB_NT_THRESHOLD);
 	CHECK_U64(bulk_nt_threshold_bytes(), max_size(share / 100 * 25, 1 << 20), "default");
 	for (unsigned i = 0; i < info->ncandidates; i++) {
