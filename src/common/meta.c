@@ -1,6 +1,7 @@
 #include "common/meta.h"
 
 #include "arch/inline.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/os.h"
 
@@ -8,7 +9,7 @@ enum { META_CHUNK_BYTES = 256 * 1024 };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_META);
 static uintptr_t next, end; /* under lock: the chunk being carved */
-static _Atomic size_t carved_bytes;
+static _Atomic size_t carved_bytes, mapped_bytes;
 
 struct lock *meta_lock(void)
 {
@@ -18,6 +19,11 @@ struct lock *meta_lock(void)
 size_t meta_bytes(void)
 {
 	return atomic_load_relaxed(&carved_bytes);
+}
+
+size_t meta_mapped_bytes(void)
+{
+	return atomic_load_relaxed(&mapped_bytes);
 }
 
 static bool meta_refill_locked(size_t bytes)
@@ -30,6 +36,8 @@ static bool meta_refill_locked(size_t bytes)
 	}
 	if (p == NULL)
 		return false;
+	atomic_add_relaxed(&mapped_bytes, chunk);
+	limit_charge_records(chunk);
 	if ((uintptr_t)p != end) /* else the new chunk prolongs the old one */
 		next = (uintptr_t)p;
 	end = (uintptr_t)p + chunk;

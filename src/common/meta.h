@@ -27,8 +27,9 @@ enum { META_RECORD_ALIGN = 64 };
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes);
 void meta_pool_free(struct meta_pool *pool, void *record);
 
-/* Bytes carved so far. */
+/* Bytes carved so far, and mapped to carve from. */
 size_t meta_bytes(void);
+size_t meta_mapped_bytes(void);
 
 struct lock *meta_lock(void); /* for fork */
 

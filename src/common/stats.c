@@ -6,6 +6,7 @@
 #include "common/huge.h"
 #include "common/knobs.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/meta.h"
 #include "common/os.h"
 #include "common/purge.h"
@@ -123,6 +124,17 @@ static void check_units(void)
 	HAK_VERIFY((pool.units - pool.free_units) * HAK_UNIT_BYTES == used);
 }
 
+/* What is charged is what is held. */
+static void check_held(void)
+{
+	struct superslab_counters pool = superslab_counters();
+	struct huge_counters huges = huge_counters();
+	size_t units = pool.units - pool.free_units + pool.dirty_units;
+	HAK_VERIFY(units * HAK_UNIT_BYTES + huges.live_bytes + huges.cached_bytes +
+			   meta_mapped_bytes() ==
+		   limit_held_bytes());
+}
+
 bool hak_check_all(void)
 {
 	struct slow_scope scope;
@@ -133,6 +145,7 @@ bool hak_check_all(void)
 	heap_check_all();
 	huge_check();
 	check_units();
+	check_held();
 	lock_release(purge_lock());
 	slow_leave(&scope);
 	return true;
