@@ -10,6 +10,7 @@
 
 struct options options = {
 	.background = 1,
+	.counter_threads = 64,
 	.ace_fast_interval_ms = 500,
 	.ace_slow_interval_s = 30,
 	.ace_max_p99_lat_ns = 10000000,
@@ -33,6 +34,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
+	{ .name = "HAKMEM_COUNTER_THREADS", .value = &options.counter_threads, .max = 64 },
 	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
 	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
 	{ .name = "HAKMEM_PURGE_DELAY_MS", .max = INT32_MAX, .knob = 1 + HAK_KNOB_PURGE_DELAY_MS },

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "arch/arch.h"
+#include "common/counters.h"
 #include "common/diag.h"
 #include "common/fork.h"
 #include "common/heap.h"
@@ -50,6 +51,7 @@ static void thread_exit(void *heap)
 		thread_state.tcache = &tcache_dead;
 		heap_release(thread_state.heap);
 		thread_state.heap = NULL;
+		counters_stop();
 	}
 	slow_leave(&scope);
 }
