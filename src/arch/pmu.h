@@ -10,9 +10,8 @@ struct hak_pmu {
 	/* A counter's raw value by the index in its perf_event_mmap_page, which is > 0.
 	 * False: the CPU would refuse, and the program die of it. */
 	bool (*read_counter)(uint32_t index, uint64_t *raw);
-	/* What attr.config1 must ask for, so that user space may read the event; of cycles,
-	 * and of others. */
-	uint64_t user_config1_cycles, user_config1;
+	/* What attr.config1 must ask for, so that user space may read the event. */
+	uint64_t user_config1;
 
 	/* Ticks of a clock of constant rate that a load of 8 bytes takes. */
 	uint32_t (*timed_load)(const void *p);

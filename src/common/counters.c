@@ -18,9 +18,10 @@ enum {
 	/* Descriptors that may be kept open together: a quarter of the common limit of 1024
 	 * would be the program's loss, this is 16 threads' worth. */
 	FDS_MAX = 64,
-	/* A counter may be out of the PMU when others take turns with it; one that is so at this
-	 * many reads running is not readable in user space any more. */
-	FAILURES_MAX = 8,
+	/* A counter may be out of the PMU while others take their turn, which is some ms each. One
+	 * that cannot be read for so long, at so many reads, will not be read that way any more. */
+	BROKEN_READS = 8,
+	BROKEN_MS = 200,
 };
 
 struct thread_counter {
@@ -30,7 +31,8 @@ struct thread_counter {
 	uint64_t value;
 	uint64_t reported; /* by counters_growth() */
 	uint64_t running_ns;
-	uint32_t failures; /* reads running */
+	uint32_t failures;  /* reads running */
+	uint32_t failed_ms; /* when the first of them was */
 };
 
 /* A thread's counters. All but `taken` is its thread's alone. */
@@ -70,9 +72,7 @@ static const struct perf_spec *specs = real_specs;
 static struct perf_spec spec_of(enum counter c, bool user)
 {
 	struct perf_spec spec = specs[c];
-	if (user)
-		spec.user_config1 = c == COUNTER_CYCLES ? pmu_get()->user_config1_cycles
-							: pmu_get()->user_config1;
+	spec.user_config1 = user ? pmu_get()->user_config1 : 0;
 	return spec;
 }
 
@@ -228,13 +228,13 @@ static unsigned slots_max(void)
 	return n < SLOTS ? n : SLOTS;
 }
 
-/* NULL: all are taken. */
+/* NULL: all are taken. Pairs with slot_give_back(). */
 static struct slot *slot_take(void)
 {
 	for (unsigned i = 0; i < slots_max(); i++) {
 		bool free = false;
 		if (!atomic_load_relaxed(&slots[i].taken) &&
-		    atomic_cas_acquire(&slots[i].taken, &free, true)) /* pairs with slot_give_back() */
+		    atomic_cas_acquire(&slots[i].taken, &free, true))
 			return &slots[i];
 	}
 	return NULL;
@@ -327,20 +327,25 @@ static uint64_t scaled(const struct perf_reading *r)
 	return (uint64_t)((unsigned __int128)r->count * r->enabled_ns / r->running_ns);
 }
 
-static bool counter_read(struct thread_counter *c)
+static void counter_read(struct thread_counter *c)
 {
 	struct perf_reading r;
 	uint64_t value;
 	if (!perf_event_read(&c->event, &r)) {
-		c->failures++;
-		return false;
+		if (c->failures++ == 0)
+			c->failed_ms = os_now_ms();
+		return;
 	}
 	c->failures = 0;
 	value = c->base + scaled(&r);
 	if (value > c->value) /* a scaled one may be less than the last */
 		c->value = value;
 	c->running_ns = r.running_ns;
-	return true;
+}
+
+static bool is_broken(const struct thread_counter *c)
+{
+	return c->failures >= BROKEN_READS && os_now_ms() - c->failed_ms >= BROKEN_MS;
 }
 
 /* Counters that are not readable any more get new events of the next source. */
@@ -360,8 +365,10 @@ bool counters_read(struct hak_counters *out)
 		return false;
 	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
 		struct thread_counter *c = &s->counters[i];
-		if (c->source != COUNTER_SOURCE_NONE && !counter_read(c))
-			broken |= c->failures >= FAILURES_MAX;
+		if (c->source == COUNTER_SOURCE_NONE)
+			continue;
+		counter_read(c);
+		broken |= is_broken(c);
 	}
 	if (broken)
 		slot_step_down(s);

@@ -41,9 +41,9 @@ enum { COUNTERS_ALL = (1 << COUNTER_COUNT) - 1 };
 enum { COUNTERS_LLC = 1 << COUNTER_LLC_LOADS | 1 << COUNTER_LLC_MISSES };
 
 struct hak_counters {
-	uint64_t value[COUNTER_COUNT]; /* since counters_start(); never goes back */
+	uint64_t value[COUNTER_COUNT];             /* since counters_start(); never goes back */
 	enum counter_source source[COUNTER_COUNT]; /* ..._NONE: value is 0 and means nothing */
-	uint64_t running_ns[COUNTER_COUNT]; /* how long it was in a counter */
+	uint64_t running_ns[COUNTER_COUNT];        /* how long it was in a counter */
 };
 
 /* Open those counters of the set (bits 1 << enum counter) that can be had. False: none can; *why

@@ -9,7 +9,6 @@
 
 enum { MISSRATE_SAMPLE_OPS = 1024 };
 
-
 /* The calling thread has made MISSRATE_SAMPLE_OPS operations since the last call, and `block`, of
  * 8 bytes at least, is about to be handed out, not touched yet. Between slow_enter and
  * slow_leave only. */

@@ -10,6 +10,8 @@ enum {
 	LINES = 64, /* lines of the calibration's own that are loaded */
 	/* A gap between hit and miss of fewer ticks than this is a coarse clock's. */
 	FINE_CLOCK_TICKS = 16,
+	/* In calibration: so many times as long as three quarters of the loads. */
+	OUTLIER = 4,
 	/* Misses beyond this many times the gap are something else: a page fault takes longer. */
 	CLIP_GAPS = 4,
 	MILLION = 1000000,
@@ -29,13 +31,15 @@ static void insertion_sort(uint32_t *v, unsigned n)
 	}
 }
 
-/* Mean of the lower three quarters of sorted v: the rest has interrupts in it. */
-static uint64_t trimmed_mean(const uint32_t *v, unsigned n)
+/* Mean of sorted v, without what an interrupt has made long. The rest is all kept, as with a
+ * coarse clock the time of one load lies on either side of the mean. */
+static uint64_t mean(const uint32_t *v, unsigned n)
 {
+	uint32_t longest = OUTLIER * (v[n / 4 * 3] + 1);
 	uint64_t sum = 0;
-	unsigned kept = n / 4 * 3;
-	for (unsigned i = 0; i < kept; i++)
-		sum += v[i];
+	unsigned kept = 0;
+	for (; kept < n && v[kept] <= longest; kept++)
+		sum += v[kept];
 	return (sum << TIMED_LOADS_FRACTION_BITS) / kept;
 }
 
@@ -47,6 +51,8 @@ static void measure(const struct hak_pmu *pmu, struct levels *l)
 {
 	for (unsigned i = 0; i < ROUNDS; i++) {
 		const void *line = lines[i * 37 % LINES]; /* in no order that a prefetcher knows */
+		for (volatile unsigned n = i % 8; n > 0; n = n - 1)
+			; /* out of step with a coarse clock */
 		(void)pmu->timed_load(line);
 		l->hits[i] = pmu->timed_load(line);
 		pmu->flush_line(line);
@@ -64,6 +70,13 @@ static uint32_t cost_ns(const struct hak_pmu *pmu)
 	return (uint32_t)((os_now_ns() - start + ROUNDS - 1) / ROUNDS);
 }
 
+/* An emulator's flush does nothing, and some clocks stand still for longer than a miss. */
+static bool can_be_told_apart(const struct timed_loads *t)
+{
+	return t->miss_mean * 2 >= t->hit_mean * 3 &&
+	       t->miss_mean >= t->hit_mean + (1 << TIMED_LOADS_FRACTION_BITS);
+}
+
 bool timed_loads_calibrate(struct timed_loads *t, const struct hak_pmu *pmu)
 {
 	struct levels l;
@@ -78,12 +91,11 @@ bool timed_loads_calibrate(struct timed_loads *t, const struct hak_pmu *pmu)
 	*t = (struct timed_loads){
 		.by_mean = miss < hit + FINE_CLOCK_TICKS,
 		.threshold_ticks = hit + (miss - hit + 1) / 2,
-		.hit_mean = trimmed_mean(l.hits, ROUNDS),
-		.miss_mean = trimmed_mean(l.misses, ROUNDS),
+		.hit_mean = mean(l.hits, ROUNDS),
+		.miss_mean = mean(l.misses, ROUNDS),
 		.cost_ns = cost_ns(pmu),
 	};
-	/* An emulator's flush does nothing: a miss is half as long again at the least. */
-	if (t->miss_mean * 2 < t->hit_mean * 3 || t->miss_mean == 0)
+	if (!can_be_told_apart(t))
 		return false;
 	t->clip_ticks = (uint32_t)((t->hit_mean + CLIP_GAPS * (t->miss_mean - t->hit_mean)) >>
 				   TIMED_LOADS_FRACTION_BITS) + 1;

@@ -58,7 +58,8 @@ static void kernel(int signal)
 	interrupts = interrupts + 1;
 	hardware.width = widths[test_random(&kernel_rng) % HAK_ARRAY_LEN(widths)];
 	hardware.index = (uint32_t)(test_random(&kernel_rng) % COUNTERS);
-	hardware.base = (test_random(&kernel_rng) >> 34) * (test_random(&kernel_rng) & 1 ? -1ull : 1);
+	hardware.base =
+		(test_random(&kernel_rng) >> 34) * (test_random(&kernel_rng) & 1 ? -1ull : 1);
 	hardware.base &= mask(hardware.width);
 	hardware.base_truth = truth;
 
@@ -92,7 +93,8 @@ static void timer(long period_ns)
 	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
 	sigaction(SIGUSR1, &action, NULL);
 	if (!made)
-		REQUIRE(timer_create(CLOCK_MONOTONIC, &event, &id) == 0, "no timer: %s", strerror(errno));
+		REQUIRE(timer_create(CLOCK_MONOTONIC, &event, &id) == 0, "no timer: %s",
+			strerror(errno));
 	made = true;
 	timer_settime(id, 0, &every, NULL);
 }
@@ -128,7 +130,8 @@ static void against_interrupts(void)
 			read_once(&o);
 	} while (test_now_ms() < end && (!must_fail || o.wrong_count < ENOUGH_WRONG));
 	timer(0);
-	test_say("%llu reads, %llu while in no counter, %llu interrupts; wrong: %llu counts, %llu times",
+	test_say("%llu reads, %llu while in no counter, %llu interrupts; wrong: %llu counts, %llu "
+		 "times",
 		 (unsigned long long)o.reads, (unsigned long long)o.refused,
 		 (unsigned long long)interrupts, (unsigned long long)o.wrong_count,
 		 (unsigned long long)o.wrong_time);
@@ -158,9 +161,11 @@ static bool move_away(uint32_t index, uint64_t *raw)
 /* What must not be read is not read, and a page that never comes to rest is given up. */
 static void refusals(void)
 {
-	const struct perf_event_mmap_page good = {
-		.cap_user_rdpmc = 1, .index = 1, .pmc_width = 48, .time_enabled = 2, .time_running = 2
-	};
+	const struct perf_event_mmap_page good = { .cap_user_rdpmc = 1,
+						   .index = 1,
+						   .pmc_width = 48,
+						   .time_enabled = 2,
+						   .time_running = 2 };
 	struct perf_reading r;
 	hardware.index = 1;
 	hardware.width = 48;

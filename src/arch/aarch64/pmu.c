@@ -73,11 +73,10 @@ static void flush_line(const void *p)
 			 : "memory");
 }
 
-/* config1: bit 1 asks for user access, bit 0 for a counter of 64 bits, which only the
- * one of cycles surely is. */
+/* config1: bit 1 asks for user access. Bit 0 would ask for a counter of 64 bits; then an event
+ * of cycles waits, perhaps for ever, while another has the one counter of that width. */
 const struct hak_pmu pmu_native = {
 	.read_counter = read_counter,
-	.user_config1_cycles = 3,
 	.user_config1 = 2,
 	.timed_load = timed_load,
 	.flush_line = flush_line,
