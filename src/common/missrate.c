@@ -5,6 +5,8 @@
 #include "arch/pmu.h"
 #include "common/atomics.h"
 #include "common/os.h"
+#include "common/sample.h"
+#include "common/size_class.h"
 #include "common/timed_loads.h"
 
 enum {
@@ -22,6 +24,8 @@ enum method { HARDWARE, UNCALIBRATED, CALIBRATING, TIMING, NOTHING };
 static _Atomic int method;
 static _Atomic int hardware_source = COUNTER_SOURCE_NONE; /* of the thread that read last */
 static struct timed_loads timing;                         /* constant once method is TIMING */
+
+static _Atomic bool taking; /* a caller is inside missrate_take() */
 
 #if HAKMEM_TESTING
 static const struct hak_pmu *test_pmu;
@@ -158,10 +162,24 @@ void missrate_sample(const void *block)
 	}
 }
 
+/* Larger ones may be pages that nobody has touched: a load would be a fault, and map zeros. */
+static void look(void *block, size_t bytes)
+{
+	if (bytes <= HAK_SMALL_MAX)
+		missrate_sample(block);
+}
+
+void missrate_start(void)
+{
+	static const struct sampler_hooks hooks = { .look = look };
+	sampler_set(SAMPLER_MISS_RATE, &hooks, MISSRATE_SAMPLE_OPS);
+}
+
 void missrate_after_fork(void)
 {
-	/* The thread that calibrates is not in the child. */
+	/* Other threads stopped in the middle. */
 	(void)method_move(CALIBRATING, UNCALIBRATED);
+	atomic_store_relaxed(&taking, false);
 }
 
 /* ---- for who asks */
@@ -252,9 +270,13 @@ static struct missrate rate_of(const struct tally *t)
 
 struct missrate missrate_take(void)
 {
-	static struct tally last;
-	struct tally now = tally_now(), t = tally_since(&now, &last);
-	last = now;
+	static struct tally last; /* of who takes */
+	struct tally now = tally_now(), t = { 0 };
+	if (!atomic_swap_acquire(&taking, true)) {
+		t = tally_since(&now, &last);
+		last = now;
+		atomic_store_release(&taking, false);
+	}
 	return rate_of(&t);
 }
 

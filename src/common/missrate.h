@@ -1,7 +1,7 @@
 /* The process's rate of last level cache misses, from the best source there is: each thread's
- * hardware counters, read at its sample points, else loads timed there. The allocator calls
- * missrate_sample() once per MISSRATE_SAMPLE_OPS operations or so, if somebody wants the rate;
- * who does calls missrate_take(). Nothing is opened or measured before the first sample. */
+ * hardware counters, read when an allocation of its is sampled, else the first load of
+ * that block, timed. Who wants the rate calls missrate_start() once, and missrate_take()
+ * now and then. Nothing is opened or measured before the first sample. */
 #ifndef HAK_COMMON_MISSRATE_H
 #define HAK_COMMON_MISSRATE_H
 
@@ -9,11 +9,14 @@
 
 enum { MISSRATE_SAMPLE_OPS = 1024 };
 
-/* The calling thread has made MISSRATE_SAMPLE_OPS operations since the last call, and `block`, of
- * 8 bytes at least, is about to be handed out, not touched yet. Between slow_enter and
- * slow_leave only. */
+/* Sample one allocation in MISSRATE_SAMPLE_OPS from now on. Thread-safe. */
+void missrate_start(void);
+
+/* The sampler: `block`, of 8 bytes at least, is about to be handed out, not touched yet. In a slow
+ * path only. */
 void missrate_sample(const void *block);
 
+/* In the child of a fork. */
 void missrate_after_fork(void);
 
 struct missrate {
@@ -24,7 +27,7 @@ struct missrate {
 	uint32_t overhead_ps_per_op; /* what this costs a malloc */
 };
 
-/* Since the last call. One caller at a time. */
+/* Since the last call, by whomever: there should be one who does. Thread-safe. */
 struct missrate missrate_take(void);
 /* Since the first sample. */
 struct missrate missrate_total(void);

@@ -7,6 +7,7 @@
 #include "common/knobs.h"
 #include "common/large.h"
 #include "common/meta.h"
+#include "common/missrate.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/remote.h"
@@ -78,17 +79,40 @@ static void text_knobs(struct text *t, const char *format, const char *separator
 	}
 }
 
+static void text_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, "misses of the last-level cache: ");
+	if (r.ppm < 0)
+		text_printf(t, "not known");
+	else
+		text_printf(t, "%d in a million of %lu loads", r.ppm, (unsigned long)r.samples);
+	text_printf(t, " (source: %s, %u ps per operation)\n", counter_source_name(r.source),
+		    r.overhead_ps_per_op);
+}
+
+static void json_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, ",\"llc\":{\"source\":\"%s\",\"overhead_ps_per_op\":%u",
+		    counter_source_name(r.source), r.overhead_ps_per_op);
+	if (r.ppm >= 0)
+		text_printf(t, ",\"miss_ppm\":%d,\"error_ppm\":%u,\"samples\":%lu", r.ppm, r.error_ppm,
+			    (unsigned long)r.samples);
+	text_printf(t, "}");
+}
+
 void stats_text(struct text *t)
 {
 	struct hak_stats s;
-	const struct hak_arch *arch = arch_get();
 	stats_gather(&s);
-	text_printf(t, "hakmem %s on %s (features by %s: %s), pages of %zu bytes\n", hak_version(),
-		    arch->name, arch->detected_by, arch->features[0] ? arch->features : "none",
-		    os_page_bytes());
+	text_printf(t, "hakmem %s, pages of %zu bytes, on ", hak_version(), os_page_bytes());
+	arch_text_choice(t);
+	text_printf(t, "\n");
 #define LINE(field, words) text_printf(t, "%-32s %14lu\n", words, (unsigned long)s.field);
 	STATS_FIELDS(LINE)
 #undef LINE
+	text_miss_rate(t);
 	text_printf(t, "knobs: ");
 	text_knobs(t, "text", " ");
 	text_printf(t, "\n");
@@ -97,15 +121,13 @@ void stats_text(struct text *t)
 void stats_json(struct text *t)
 {
 	struct hak_stats s;
-	const struct hak_arch *arch = arch_get();
 	stats_gather(&s);
-	text_printf(t, "{\"version\":\"%s\",\"arch\":\"%s\",\"detected_by\":\"%s\",\"features\":\"%s\"",
-		    hak_version(), arch->name, arch->detected_by, arch->features);
-	text_printf(t, ",\"cacheline_bytes\":%u,\"page_bytes\":%zu", arch->cacheline_bytes,
-		    os_page_bytes());
+	text_printf(t, "{\"version\":\"%s\",\"page_bytes\":%zu,", hak_version(), os_page_bytes());
+	arch_json_choice(t);
 #define MEMBER(field, words) text_printf(t, ",\"" #field "\":%lu", (unsigned long)s.field);
 	STATS_FIELDS(MEMBER)
 #undef MEMBER
+	json_miss_rate(t);
 	text_printf(t, ",\"knobs\":{");
 	text_knobs(t, "\"json\"", ",");
 	text_printf(t, "}}");
