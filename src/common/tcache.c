@@ -53,7 +53,7 @@ static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	struct cached_block out[TCACHE_SLOTS];
 	bin_take_out(tc, cls, out, n);
-	heap_put_cached(tc->heap, cls, out, n);
+	heap_put(tc->heap, cls, out, n);
 }
 
 /* Make room for n <= TCACHE_BUNDLE_MAX blocks. */
@@ -61,8 +61,7 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned n)
 {
 	struct cached_block out[TCACHE_BUNDLE_MAX];
 	bin_take_out(tc, cls, out, n);
-	if (!heap_keep(tc->heap, cls, out, n))
-		heap_put_cached(tc->heap, cls, out, n);
+	heap_keep_or_put(tc->heap, cls, out, n);
 }
 
 static void follow_knobs(struct tcache *tc)
@@ -112,8 +111,9 @@ void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8
 	count = tcache_count(tc, cls);
 	n = count < tc->bundle[cls] ? count : tc->bundle[cls];
 	if (n == 0) { /* a bin without capacity */
+		struct cached_block one = { state, block };
 		atomic_store_relaxed(state, BLOCK_CACHED);
-		heap_put(tc->heap, cls, &block, 1);
+		heap_put(tc->heap, cls, &one, 1);
 		return;
 	}
 	bin_make_room(tc, cls, n);

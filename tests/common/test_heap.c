@@ -61,9 +61,10 @@ static void take(struct heap *h, void **blocks, unsigned n)
 static void put(struct heap *h, void **blocks, unsigned n)
 {
 	for (unsigned done = 0; done < n; done += SLOTS) {
-		void *some[SLOTS];
+		struct cached_block some[SLOTS];
 		unsigned now = n - done < SLOTS ? n - done : SLOTS;
-		memcpy(some, blocks + done, now * sizeof(some[0]));
+		for (unsigned i = 0; i < now; i++)
+			some[i] = slab_locate(CLASS, blocks[done + i]);
 		heap_put(h, CLASS, some, now);
 	}
 }
@@ -412,7 +413,7 @@ static void depots(void)
 	/* One at first; after a refill that found none where one had been refused, twice as
 	 * many, up to the bytes that a depot holds. */
 	for (unsigned fit = 1, kept = 0; kept < most; fit = 2 * fit) {
-		for (kept = 0; heap_keep(h, CLASS, out[kept], N); kept++)
+		for (kept = 0; depot_push(&h->depots, CLASS, out[kept], N); kept++)
 			continue;
 		CHECK_U64(kept, fit < most ? fit : most, "bundles kept");
 		CHECK_U64(kept_bundles(h), kept, "bundles");
@@ -459,7 +460,7 @@ static void depot_of_foreign_blocks(void)
 	take_some(a, some, N);
 	for (unsigned i = 0; i < N; i++)
 		blocks[i] = some[i].block;
-	CHECK(heap_keep(b, CLASS, some, N), "another heap's blocks are not kept");
+	CHECK(depot_push(&b->depots, CLASS, some, N), "another heap's blocks are not kept");
 	CHECK_U64(backlog(a), 0, "blocks sent home");
 	heap_release(b);
 	CHECK_U64(kept_bundles(b), 0, "bundles of a heap without a thread");
