@@ -257,41 +257,59 @@ static void batch_put_own_locked(struct heap *h, struct batch *b)
 		b->blocks[i] = blocks[i].block;
 }
 
-static struct heap *owner_of(const void *block)
+static struct heap *owner_of(const struct slab *s)
 {
-	return atomic_load_dependent(&slab_of_block(block)->owner);
+	return atomic_load_dependent(&s->owner);
 }
 
-/* Move the blocks of `owner`, at most BATCH_BLOCKS, from blocks[0..*n) into b. */
-static void batch_collect(struct batch *b, const struct heap *owner, struct cached_block *blocks,
-			  unsigned *n)
+/* Move the blocks whose slab belongs to the owner of the first to the front. Returns how many
+ * those are. */
+static unsigned gather_owners(struct heap *owner, struct cached_block *blocks, struct slab **slabs,
+			      unsigned n)
 {
-	unsigned kept = 0;
-	for (unsigned i = 0; i < *n; i++) {
-		if (b->count < BATCH_BLOCKS && owner_of(blocks[i].block) == owner)
-			b->blocks[b->count++] = blocks[i].block;
-		else
-			blocks[kept++] = blocks[i];
+	unsigned front = 1;
+	for (unsigned i = 1; i < n; i++) {
+		struct cached_block b = blocks[i];
+		struct slab *s = slabs[i];
+		if (owner_of(s) != owner)
+			continue;
+		blocks[i] = blocks[front];
+		slabs[i] = slabs[front];
+		blocks[front] = b;
+		slabs[front++] = s;
 	}
-	*n = kept;
+	return front;
 }
 
-/* Pass n blocks on to the heaps that own their slabs. No lock is held. */
+/* Pass n <= BATCH_BLOCKS blocks on to the heap that owns, or owned just now, their slabs.
+ * Returns how many are left, in blocks[], as their slabs have changed hands. */
+static unsigned send_to(struct heap *owner, unsigned cls, struct cached_block *blocks, unsigned n)
+{
+	struct batch *b = is_shared(owner) ? NULL : batch_alloc(cls, n);
+	if (b == NULL) /* nobody would drain it; or no memory for a record */
+		return put_own(owner, cls, blocks, n);
+	for (; b->count < n; b->count++)
+		b->blocks[b->count] = blocks[b->count].block;
+	inbox_push(&owner->inboxes[cls], b);
+	return 0;
+}
+
+/* Pass n <= TCACHE_SLOTS blocks on to the heaps that own their slabs. No lock is held. */
 static void send_foreign(unsigned cls, struct cached_block *blocks, unsigned n)
 {
+	struct slab *slabs[TCACHE_SLOTS];
 	while (n > 0) {
-		struct heap *owner = owner_of(blocks[0].block);
-		struct batch *b = is_shared(owner) ? NULL : batch_alloc();
-		if (b == NULL) { /* nobody would drain it; or no memory for a record */
-			n = put_own(owner, cls, blocks, n);
-			continue;
+		unsigned left = 0;
+		slab_find(cls, blocks, n, slabs);
+		for (unsigned i = 0, end; i < n; i = end) {
+			struct heap *owner = owner_of(slabs[i]);
+			unsigned most = (unsigned)min_size(n - i, BATCH_BLOCKS), moved;
+			end = i + gather_owners(owner, blocks + i, slabs + i, most);
+			moved = send_to(owner, cls, blocks + i, end - i);
+			for (unsigned k = 0; k < moved; k++)
+				blocks[left++] = blocks[i + k];
 		}
-		b->cls = cls;
-		batch_collect(b, owner, blocks, &n);
-		if (b->count > 0)
-			inbox_push(&owner->inboxes[cls], b);
-		else
-			batch_free(b); /* the slab has just changed hands */
+		n = left;
 	}
 }
 
@@ -305,9 +323,14 @@ void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigne
 void heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
 	heap_lock(h);
-	if (depot_push(&h->depots, cls, blocks, n))
-		n = 0;
-	else if (!options.rare_paths)
+	while (n > 0) {
+		unsigned bundle = (unsigned)min_size(n, TCACHE_BUNDLE_MAX);
+		if (!depot_push(&h->depots, cls, blocks, bundle))
+			break;
+		blocks += bundle;
+		n -= bundle;
+	}
+	if (!options.rare_paths)
 		n = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);
 	send_foreign(cls, blocks, n);
@@ -338,7 +361,7 @@ static void depot_flush_all(struct heap *h)
  * first block's owner may have to do the same with the others. */
 static void batch_forward_locked(struct heap *h, struct batch *b)
 {
-	struct heap *owner = owner_of(b->blocks[0]);
+	struct heap *owner = owner_of(slab_of_block(b->blocks[0]));
 	HAK_ASSERT(owner != h);
 	(void)h;
 	if (is_shared(owner)) {
@@ -349,7 +372,7 @@ static void batch_forward_locked(struct heap *h, struct batch *b)
 			batch_free(b);
 			return;
 		}
-		owner = owner_of(b->blocks[0]);
+		owner = owner_of(slab_of_block(b->blocks[0]));
 		if (is_shared(owner))
 			owner = h; /* orphaned meanwhile: look again at the next drain */
 	}
@@ -411,6 +434,19 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 	return s;
 }
 
+/* Blocks that wait in the inbox are taken in when there are many, or before a block is handed out
+ * that never was: its page may have to come from the kernel. */
+static bool should_drain_locked(const struct heap *h, unsigned cls)
+{
+	const struct list_node *partial = &h->classes[cls].partial;
+	uint32_t backlog = inbox_backlog(&h->inboxes[cls]);
+	if (backlog == 0)
+		return false;
+	return backlog >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls) ||
+	       list_is_empty(partial) ||
+	       !slab_has_used_block(LIST_ENTRY(partial->next, struct slab, link));
+}
+
 static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned want)
 {
 	struct list_node *partial = &h->classes[cls].partial;
@@ -418,7 +454,7 @@ static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *o
 	if (got > 0)
 		return got;
 	depot_missed(&h->depots, cls);
-	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
+	if (should_drain_locked(h, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
 	 * the rest of one. */

@@ -97,6 +97,12 @@ HAK_INLINE struct slab *slab_of_block(const void *block)
 	return HAK_CONTAINER_OF(registry_record(block), struct slab, states);
 }
 
+/* Has it a free block that was out before? */
+HAK_INLINE bool slab_has_used_block(const struct slab *s)
+{
+	return s->free_count > s->capacity - s->carved;
+}
+
 /* Is `block`, the start of a block of s, free in s? Exact for the owner only. */
 bool slab_block_is_free(const struct slab *s, uint32_t index);
 
