@@ -10,10 +10,16 @@
 
 static struct meta_pool records[HAK_CLASS_COUNT + 1]; /* a slab's record has its class's size */
 static _Atomic size_t live_slabs;
+static _Atomic size_t purged_pages; /* those marked in the slabs' purged_pages */
 
 size_t slab_count(void)
 {
 	return atomic_load_relaxed(&live_slabs);
+}
+
+size_t slab_purged_bytes(void)
+{
+	return atomic_load_relaxed(&purged_pages) * os_page_bytes();
 }
 
 static size_t states_bytes(unsigned capacity)
@@ -121,9 +127,19 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	return s;
 }
 
+static void forget_purged(struct slab *s)
+{
+	size_t pages = 0;
+	for (unsigned i = 0; i < SLAB_PAGE_WORDS; i++)
+		pages += bit_count(s->purged_pages[i]);
+	if (pages > 0)
+		atomic_sub_relaxed(&purged_pages, pages);
+}
+
 void slab_destroy(struct slab *s)
 {
 	HAK_ASSERT(s->free_count == s->capacity);
+	forget_purged(s);
 	registry_clear(s->base, s->units);
 	span_free(s->superslab, s->first_unit, s->units);
 	atomic_sub_relaxed(&live_slabs, 1);
@@ -148,12 +164,16 @@ static bool page_is_purged(const struct slab *s, size_t page)
 /* The blocks are going to be used: their pages count as present again. */
 static HAK_COLD void pages_return(struct slab *s, const struct cached_block *blocks, unsigned n)
 {
+	size_t returned = 0;
 	for (unsigned i = 0; i < n; i++) {
 		size_t offset = (uintptr_t)blocks[i].block - s->base;
 		size_t last = (offset + class_bytes(s->cls) - 1) / os_page_bytes();
-		for (size_t page = offset / os_page_bytes(); page <= last; page++)
+		for (size_t page = offset / os_page_bytes(); page <= last; page++) {
+			returned += page_is_purged(s, page);
 			s->purged_pages[page / 64] &= ~(UINT64_C(1) << (page % 64));
+		}
 	}
+	atomic_sub_relaxed(&purged_pages, returned);
 }
 
 /* ---- blocks out and in. Their loops keep all in local variables: a state is a byte, and for
@@ -282,6 +302,7 @@ static size_t purge_page_run(struct slab *s, size_t first, size_t end)
 		return 0;
 	for (size_t i = first; i < end; i++)
 		s->purged_pages[i / 64] |= UINT64_C(1) << (i % 64);
+	atomic_add_relaxed(&purged_pages, end - first);
 	return (end - first) * page;
 }
 
