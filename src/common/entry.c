@@ -200,8 +200,9 @@ static void free_block(unsigned cls, void *p, _Atomic uint8_t *state)
 	if (where != NULL) {
 		report_double_free(p, where);
 	} else if (h == NULL) {
+		struct cached_block one = { state, p };
 		atomic_store_relaxed(state, BLOCK_CACHED);
-		heap_put(NULL, cls, &p, 1);
+		heap_put(NULL, cls, &one, 1);
 	} else {
 		tcache_put_slow(&h->tcache, cls, p, state);
 	}

@@ -206,30 +206,21 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 	return is_shared(h) || atomic_load_relaxed(&h->classes[s->cls].partial_count) > 1;
 }
 
-bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n)
-{
-	bool kept;
-	heap_lock(h);
-	kept = depot_push(&h->depots, cls, blocks, n);
-	lock_release(&h->lock);
-	return kept;
-}
-
 /* ---- blocks in */
 
-static void double_free(const void *block)
-{
-	report_double_free(block, "found when the block was returned to its slab");
-}
-
-/* Put those of n blocks, from the first on, that are s's; returns how many. */
-static unsigned put_run_locked(struct heap *h, struct slab *s, void *const *blocks, unsigned n,
-			       uint32_t now_ms)
+/* Put n blocks that are s's. */
+static void put_run_locked(struct heap *h, struct slab *s, const struct cached_block *blocks,
+			   unsigned n, uint32_t now_ms)
 {
 	unsigned before = s->free_count;
-	n = slab_put(s, blocks, n, double_free);
+	unsigned put = slab_put(s, blocks, n);
+	while (HAK_UNLIKELY(put < n)) {
+		report_double_free(blocks[put].block, "found when the block was returned to its slab");
+		put++;
+		put += slab_put(s, blocks + put, n - put);
+	}
 	if (HAK_UNLIKELY(s->free_count == before))
-		return n;
+		return;
 	add_bytes(&h->bytes.used, -((s->free_count - before) * class_bytes(s->cls)));
 	s->freed_at_ms = now_ms;
 	release_enqueue_locked(h, s);
@@ -239,88 +230,133 @@ static unsigned put_run_locked(struct heap *h, struct slab *s, void *const *bloc
 	}
 	if (HAK_UNLIKELY(should_retire_locked(h, s)))
 		slab_retire_locked(h, s);
-	return n;
 }
 
-/* Return to their slabs those of n blocks whose slab is h's; the others go to
- * foreign[], which may be blocks[] itself. Returns how many those are. */
-static unsigned put_own_locked(struct heap *h, void **blocks, unsigned n, void **foreign)
+/* Return to their slabs those of n <= TCACHE_SLOTS blocks whose slab is h's. Moves the others
+ * to the front of blocks[] and returns how many those are. */
+static unsigned put_own_locked(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
+	struct slab *slabs[TCACHE_SLOTS];
 	uint32_t now_ms = os_now_ms();
-	unsigned nforeign = 0;
-	for (unsigned i = 0; i < n; i++)
-		slab_prefetch(blocks[i]);
-	for (unsigned i = 0; i < n;) {
-		struct slab *s = slab_of_block(blocks[i]);
+	unsigned nforeign = 0, end;
+	HAK_ASSERT(n <= TCACHE_SLOTS);
+	slab_find(cls, blocks, n, slabs);
+	for (unsigned i = 0; i < n; i = end) {
+		struct slab *s = slabs[i];
+		for (end = i + 1; end < n && slabs[end] == s;)
+			end++;
 		/* Relaxed: only a holder of h's lock makes h the owner, or ends that. */
-		if (HAK_LIKELY(atomic_load_relaxed(&s->owner) == h))
-			i += put_run_locked(h, s, blocks + i, n - i, now_ms);
-		else
-			foreign[nforeign++] = blocks[i++];
+		if (HAK_LIKELY(atomic_load_relaxed(&s->owner) == h)) {
+			put_run_locked(h, s, blocks + i, end - i, now_ms);
+			continue;
+		}
+		while (i < end)
+			blocks[nforeign++] = blocks[i++];
 	}
 	return nforeign;
 }
 
-static unsigned put_own(struct heap *h, void **blocks, unsigned n, void **foreign)
+static unsigned put_own(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
 	unsigned nforeign;
 	heap_lock(h);
-	nforeign = put_own_locked(h, blocks, n, foreign);
+	nforeign = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);
 	return nforeign;
 }
 
-static struct heap *owner_of(const void *block)
+HAK_STATIC_ASSERT((int)BATCH_BLOCKS <= (int)TCACHE_SLOTS, "a batch is put back at once");
+/* The same of a batch's blocks. */
+static void batch_put_own_locked(struct heap *h, struct batch *b)
 {
-	return atomic_load_dependent(&slab_of_block(block)->owner);
+	struct cached_block blocks[BATCH_BLOCKS];
+	for (unsigned i = 0; i < b->count; i++)
+		blocks[i] = slab_locate(b->cls, b->blocks[i]);
+	b->count = put_own_locked(h, b->cls, blocks, b->count);
+	for (unsigned i = 0; i < b->count; i++)
+		b->blocks[i] = blocks[i].block;
 }
 
-/* Move the blocks of `owner`, at most BATCH_BLOCKS, from blocks[0..*n) into b. */
-static void batch_collect(struct batch *b, const struct heap *owner, void **blocks, unsigned *n)
+static struct heap *owner_of(const struct slab *s)
 {
-	unsigned kept = 0;
-	for (unsigned i = 0; i < *n; i++) {
-		if (b->count < BATCH_BLOCKS && owner_of(blocks[i]) == owner)
-			b->blocks[b->count++] = blocks[i];
-		else
-			blocks[kept++] = blocks[i];
-	}
-	*n = kept;
+	return atomic_load_dependent(&s->owner);
 }
 
-/* Pass n blocks on to the heaps that own their slabs. No lock is held. */
-static void send_foreign(unsigned cls, void **blocks, unsigned n)
+/* Move the blocks whose slab belongs to the owner of the first to the front. Returns how many
+ * those are. */
+static unsigned gather_owners(struct heap *owner, struct cached_block *blocks, struct slab **slabs,
+			      unsigned n)
 {
-	while (n > 0) {
-		struct heap *owner = owner_of(blocks[0]);
-		struct batch *b = is_shared(owner) ? NULL : batch_alloc();
-		if (b == NULL) { /* nobody would drain it; or no memory for a record */
-			n = put_own(owner, blocks, n, blocks);
+	unsigned front = 1;
+	for (unsigned i = 1; i < n; i++) {
+		struct cached_block b = blocks[i];
+		struct slab *s = slabs[i];
+		if (owner_of(s) != owner)
 			continue;
+		blocks[i] = blocks[front];
+		slabs[i] = slabs[front];
+		blocks[front] = b;
+		slabs[front++] = s;
+	}
+	return front;
+}
+
+/* Pass n <= BATCH_BLOCKS blocks on to the heap that owns, or owned just now, their slabs.
+ * Returns how many are left, in blocks[], as their slabs have changed hands. */
+static unsigned send_to(struct heap *owner, unsigned cls, struct cached_block *blocks, unsigned n)
+{
+	struct batch *b = is_shared(owner) ? NULL : batch_alloc(cls, n);
+	if (b == NULL) /* nobody would drain it; or no memory for a record */
+		return put_own(owner, cls, blocks, n);
+	for (; b->count < n; b->count++)
+		b->blocks[b->count] = blocks[b->count].block;
+	inbox_push(&owner->inboxes[cls], b);
+	return 0;
+}
+
+/* Pass n <= TCACHE_SLOTS blocks on to the heaps that own their slabs. No lock is held. */
+static void send_foreign(unsigned cls, struct cached_block *blocks, unsigned n)
+{
+	struct slab *slabs[TCACHE_SLOTS];
+	while (n > 0) {
+		unsigned left = 0;
+		slab_find(cls, blocks, n, slabs);
+		for (unsigned i = 0, end; i < n; i = end) {
+			struct heap *owner = owner_of(slabs[i]);
+			unsigned most = (unsigned)min_size(n - i, BATCH_BLOCKS), moved;
+			end = i + gather_owners(owner, blocks + i, slabs + i, most);
+			moved = send_to(owner, cls, blocks + i, end - i);
+			for (unsigned k = 0; k < moved; k++)
+				blocks[left++] = blocks[i + k];
 		}
-		b->cls = cls;
-		batch_collect(b, owner, blocks, &n);
-		if (b->count > 0)
-			inbox_push(&owner->inboxes[cls], b);
-		else
-			batch_free(b); /* the slab has just changed hands */
+		n = left;
 	}
 }
 
-void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n)
+void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
 	if (h != NULL && !options.rare_paths)
-		n = put_own(h, blocks, n, blocks);
+		n = put_own(h, cls, blocks, n);
 	send_foreign(cls, blocks, n);
 }
 
-void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n)
+bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
-	void *blocks[TCACHE_SLOTS];
-	HAK_ASSERT(n <= TCACHE_SLOTS);
-	for (unsigned i = 0; i < n; i++)
-		blocks[i] = cached[i].block;
-	heap_put(h, cls, blocks, n);
+	bool kept;
+	heap_lock(h);
+	while (n > 0) {
+		unsigned bundle = (unsigned)min_size(n, TCACHE_BUNDLE_MAX);
+		if (!depot_push(&h->depots, cls, blocks, bundle))
+			break;
+		blocks += bundle;
+		n -= bundle;
+	}
+	kept = n == 0;
+	if (!options.rare_paths)
+		n = put_own_locked(h, cls, blocks, n);
+	lock_release(&h->lock);
+	send_foreign(cls, blocks, n);
+	return kept;
 }
 
 /* Return what a class's depot holds to the slabs. No lock is held. */
@@ -334,7 +370,7 @@ static void depot_flush(struct heap *h, unsigned cls)
 		lock_release(&h->lock);
 		if (n == 0)
 			return;
-		heap_put_cached(h, cls, kept, n);
+		heap_put(h, cls, kept, n);
 	}
 }
 
@@ -348,16 +384,18 @@ static void depot_flush_all(struct heap *h)
  * first block's owner may have to do the same with the others. */
 static void batch_forward_locked(struct heap *h, struct batch *b)
 {
-	struct heap *owner = owner_of(b->blocks[0]);
+	struct heap *owner = owner_of(slab_of_block(b->blocks[0]));
 	HAK_ASSERT(owner != h);
 	(void)h;
 	if (is_shared(owner)) {
-		b->count = put_own(owner, b->blocks, b->count, b->blocks);
+		heap_lock(owner);
+		batch_put_own_locked(owner, b);
+		lock_release(&owner->lock);
 		if (b->count == 0) {
 			batch_free(b);
 			return;
 		}
-		owner = owner_of(b->blocks[0]);
+		owner = owner_of(slab_of_block(b->blocks[0]));
 		if (is_shared(owner))
 			owner = h; /* orphaned meanwhile: look again at the next drain */
 	}
@@ -366,7 +404,7 @@ static void batch_forward_locked(struct heap *h, struct batch *b)
 
 static void batch_put_locked(struct heap *h, struct batch *b)
 {
-	b->count = put_own_locked(h, b->blocks, b->count, b->blocks);
+	batch_put_own_locked(h, b);
 	if (b->count == 0)
 		batch_free(b);
 	else
@@ -426,6 +464,19 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 	return s;
 }
 
+/* Blocks that wait in the inbox are taken in when there are many, or before a block is handed out
+ * that never was: its page may have to come from the kernel. */
+static bool should_drain_locked(const struct heap *h, unsigned cls)
+{
+	const struct list_node *partial = &h->classes[cls].partial;
+	uint32_t backlog = inbox_backlog(&h->inboxes[cls]);
+	if (backlog == 0)
+		return false;
+	return backlog >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls) ||
+	       list_is_empty(partial) ||
+	       !slab_has_used_block(LIST_ENTRY(partial->next, struct slab, link));
+}
+
 static unsigned take_from_locked(struct heap *h, struct slab *s, struct cached_block *out,
 				 unsigned want)
 {
@@ -443,7 +494,7 @@ static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *o
 	if (got > 0)
 		return got;
 	depot_missed(&h->depots, cls);
-	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
+	if (should_drain_locked(h, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
 	 * the rest of one. */

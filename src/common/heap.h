@@ -61,16 +61,12 @@ struct heap *heap_orphans(void);
  * memory. Locks the heap. */
 unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsigned want);
 
-/* Keep n <= TCACHE_BUNDLE_MAX blocks for a later heap_take(). False: not those, or no
- * more of that class; nothing is done. Locks the heap. */
-bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n);
+/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they are; blocks[] is used up.
+ * h may be NULL: all are then treated as remote. Locks heaps. */
+void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
-/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they
- * are. h may be NULL: all are then treated as remote. Locks heaps. */
-void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
-
-/* The same of blocks that were cached. */
-void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n);
+/* The same, but for what the depot keeps for a later heap_take(). Does it keep all? */
+bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
 /* A block for a thread without a heap. NULL: no memory. */
 void *heap_orphans_take_one(unsigned cls);

@@ -1,5 +1,6 @@
 #include "common/meta.h"
 
+#include "arch/inline.h"
 #include "common/limit.h"
 #include "common/lock.h"
 #include "common/os.h"
@@ -66,6 +67,12 @@ void *meta_alloc(size_t bytes, size_t align)
 	return p;
 }
 
+/* Records are written by different threads: none shares a line with another. */
+static size_t record_align(void)
+{
+	return max_size(META_RECORD_ALIGN, hak_cacheline_bytes());
+}
+
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
 {
 	void **record;
@@ -74,7 +81,7 @@ void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
 	if (record != NULL)
 		pool->free = *record;
 	else
-		record = meta_alloc_locked(bytes, HAK_CACHELINE / 2);
+		record = meta_alloc_locked(bytes, record_align());
 	lock_release(&lock);
 	return record;
 }

@@ -19,6 +19,9 @@ struct meta_pool {
 	void *free; /* under the meta lock */
 };
 
+/* At least; more where the lines of the caches are longer. */
+enum { META_RECORD_ALIGN = 64 };
+
 /* A record, zeroed only when it is new. The bytes must be the same in each call
  * for one pool. NULL: no memory. Thread-safe. */
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes);

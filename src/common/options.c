@@ -16,6 +16,7 @@ enum { LIMIT_MIN_BYTES = 1 << 20 };
 
 struct options options = {
 	.background = 1,
+	.counter_threads = 64,
 	.ace_fast_interval_ms = 500,
 	.ace_slow_interval_s = 30,
 	.ace_max_p99_lat_ns = 10000000,
@@ -43,6 +44,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
 	{ .name = "HAKMEM_LIMIT", .bytes = &options.limit_bytes },
 	{ .name = "HAKMEM_HARD_LIMIT", .bytes = &options.hard_limit_bytes },
+	{ .name = "HAKMEM_COUNTER_THREADS", .value = &options.counter_threads, .max = 64 },
 	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
 	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
 	{ .name = "HAKMEM_NT_THRESHOLD", .max = INT32_MAX, .knob = 1 + HAK_KNOB_NT_THRESHOLD },

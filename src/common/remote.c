@@ -3,7 +3,7 @@
 #include "common/meta.h"
 #include "common/size_class.h"
 
-static struct meta_pool batches;
+static struct meta_pool batches[BATCH_SIZES];
 static _Atomic uint64_t sent; /* statistics */
 static _Atomic size_t under_way_bytes;
 
@@ -12,17 +12,31 @@ size_t remote_bytes(void)
 	return atomic_load_relaxed(&under_way_bytes);
 }
 
-struct batch *batch_alloc(void)
+static size_t batch_bytes(unsigned size)
 {
-	struct batch *b = meta_pool_alloc(&batches, sizeof(*b));
-	if (b != NULL)
+	return (size_t)BATCH_MIN_BYTES << size;
+}
+
+struct batch *batch_alloc(unsigned cls, unsigned blocks)
+{
+	const size_t bytes = sizeof(struct batch) + blocks * sizeof(void *);
+	unsigned size = 0;
+	struct batch *b;
+	HAK_ASSERT(blocks <= BATCH_BLOCKS);
+	while (batch_bytes(size) < bytes)
+		size++;
+	b = meta_pool_alloc(&batches[size], batch_bytes(size));
+	if (b != NULL) {
+		b->cls = (uint16_t)cls;
+		b->size = (uint16_t)size;
 		b->count = 0;
+	}
 	return b;
 }
 
 void batch_free(struct batch *b)
 {
-	meta_pool_free(&batches, b);
+	meta_pool_free(&batches[b->size], b);
 }
 
 void inbox_push(struct inbox *in, struct batch *b)

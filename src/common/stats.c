@@ -8,6 +8,7 @@
 #include "common/large.h"
 #include "common/limit.h"
 #include "common/meta.h"
+#include "common/missrate.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/remote.h"
@@ -89,6 +90,29 @@ static void text_knobs(struct text *t, const char *format, const char *separator
 	}
 }
 
+static void text_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, "misses of the last-level cache: ");
+	if (r.ppm < 0)
+		text_printf(t, "not known");
+	else
+		text_printf(t, "%d in a million of %lu loads", r.ppm, (unsigned long)r.samples);
+	text_printf(t, " (source: %s, %u ps per operation)\n", counter_source_name(r.source),
+		    r.overhead_ps_per_op);
+}
+
+static void json_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, ",\"llc\":{\"source\":\"%s\",\"overhead_ps_per_op\":%u",
+		    counter_source_name(r.source), r.overhead_ps_per_op);
+	if (r.ppm >= 0)
+		text_printf(t, ",\"miss_ppm\":%d,\"error_ppm\":%u,\"samples\":%lu", r.ppm, r.error_ppm,
+			    (unsigned long)r.samples);
+	text_printf(t, "}");
+}
+
 void stats_text(struct text *t)
 {
 	struct hak_stats s;
@@ -99,6 +123,7 @@ void stats_text(struct text *t)
 #define LINE(field, words) text_printf(t, "%-32s %14lu\n", words, (unsigned long)s.field);
 	STATS_FIELDS(LINE)
 #undef LINE
+	text_miss_rate(t);
 	text_printf(t, "knobs: ");
 	text_knobs(t, "text", " ");
 	text_printf(t, "\n");
@@ -123,6 +148,7 @@ void stats_json(struct text *t)
 #define MEMBER(field, words) text_printf(t, ",\"" #field "\":%lu", (unsigned long)s.field);
 	STATS_FIELDS(MEMBER)
 #undef MEMBER
+	json_miss_rate(t);
 	text_passes(t, "purge_passes_by_log2_ns", purge.by_ns);
 	text_passes(t, "purge_passes_by_log2_cpu_ns", purge.by_cpu_ns);
 	text_printf(t, ",\"knobs\":{");

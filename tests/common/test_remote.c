@@ -34,10 +34,9 @@ static void prepare(unsigned id, unsigned nbatches, uint64_t *rng)
 	atomic_store_relaxed(&p->done, false);
 	memset(seen[id], 0, sizeof(seen[id]));
 	for (unsigned i = 0; i < nbatches; i++) {
-		struct batch *b = batch_alloc();
 		unsigned want = 1 + unit_below(rng, BATCH_BLOCKS);
+		struct batch *b = batch_alloc(CLASS, want);
 		REQUIRE(b != NULL && b->count == 0, "a new batch is there, and empty");
-		b->cls = CLASS;
 		while (b->count < want)
 			b->blocks[b->count++] = block_of(id, p->blocks++);
 		p->batches[i] = b;
@@ -149,9 +148,8 @@ static void figures(void)
 	struct batch *b[3], *taken;
 	CHECK_PTR(inbox_take(&in), NULL, "batches of an empty inbox");
 	for (unsigned i = 0; i < 3; i++) {
-		b[i] = batch_alloc();
+		b[i] = batch_alloc(CLASS, 10 + i);
 		REQUIRE(b[i] != NULL, "no memory");
-		b[i]->cls = CLASS;
 		b[i]->count = 10 + i;
 		inbox_push(&in, b[i]);
 	}
@@ -174,7 +172,7 @@ static void figures(void)
 	CHECK_U64(inbox_backlog(&in), 0, "backlog at the end");
 	for (unsigned i = 0; i < 3; i++)
 		batch_free(b[i]);
-	taken = batch_alloc();
+	taken = batch_alloc(CLASS, 10);
 	CHECK(taken != NULL && taken->count == 0, "a batch used before is empty");
 	batch_free(taken);
 }
