@@ -5,6 +5,7 @@
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/report.h"
@@ -52,6 +53,8 @@ static HAK_COLD void reclaim(void)
 	huge_purge(0);
 	if (h != NULL)
 		heap_reclaim(h);
+	if (limit_is_hard()) /* which counts free units that are not given back */
+		purge_everything();
 	superslab_unmap_free();
 }
 
@@ -114,6 +117,8 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
+	if (limit_is_due())
+		purge_for_limit();
 	return p;
 }
 

@@ -8,8 +8,10 @@
 #include "common/report.h"
 
 enum {
-	/* The maintenance thread lets a heap's thread in after so many slabs. */
+	/* The maintenance thread lets a heap's thread in, and looks at the time, after so many
+	 * slabs, or batches of an inbox. */
 	RELEASE_SLABS_PER_LOCK = 8,
+	DRAIN_BATCHES_PER_LOCK = 16,
 };
 
 static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
@@ -400,16 +402,21 @@ static void batch_forward_locked(struct heap *h, struct batch *b)
 	inbox_push(&owner->inboxes[b->cls], b);
 }
 
+static void batch_put_locked(struct heap *h, struct batch *b)
+{
+	batch_put_own_locked(h, b);
+	if (b->count == 0)
+		batch_free(b);
+	else
+		batch_forward_locked(h, b);
+}
+
 static void inbox_drain_locked(struct heap *h, unsigned cls)
 {
 	struct batch *next;
 	for (struct batch *b = inbox_take(&h->inboxes[cls]); b != NULL; b = next) {
 		next = b->next;
-		batch_put_own_locked(h, b);
-		if (b->count == 0)
-			batch_free(b);
-		else
-			batch_forward_locked(h, b);
+		batch_put_locked(h, b);
 	}
 }
 
@@ -590,71 +597,138 @@ static bool release_some(struct heap *h, uint32_t delay_ms, unsigned min_pages, 
 	return any;
 }
 
-/* What lay in an inbox at the last pass and still does, its owner does not come for. */
-static void drain_stale_inboxes_locked(struct heap *h)
+static bool time_is_up(uint64_t deadline_ns)
 {
-	FOR_EACH_CLASS(cls) {
-		struct inbox *in = &h->inboxes[cls];
-		if (in->stale && inbox_backlog(in) > 0)
-			inbox_drain_locked(h, cls);
-		in->stale = inbox_backlog(in) > 0;
-	}
+	return deadline_ns != 0 && os_now_ns() >= deadline_ns;
 }
 
-/* Flush depots that were not used since the last pass; with delay_ms = 0, all. */
-static void flush_stale_depots(struct heap *h, uint32_t delay_ms)
+/* The classes whose inbox or depot nobody has used since the last pass; with delay_ms = 0
+ * all that have something in it. */
+struct stale_classes {
+	unsigned ninboxes, ndepots;
+	uint8_t inboxes[HAK_CLASS_COUNT], depots[HAK_CLASS_COUNT];
+};
+
+static void find_stale(struct heap *h, uint32_t delay_ms, struct stale_classes *stale)
 {
-	uint8_t classes[HAK_CLASS_COUNT];
-	unsigned n = 0;
+	stale->ninboxes = stale->ndepots = 0;
 	heap_lock(h);
 	FOR_EACH_CLASS(cls) {
+		struct inbox *in = &h->inboxes[cls];
 		struct depot *d = &h->depots.of_class[cls];
-		if (d->count == 0)
-			continue;
-		if (d->stale || delay_ms == 0) {
-			classes[n++] = (uint8_t)cls;
+		bool waiting = inbox_backlog(in) > 0;
+		if (waiting && (in->stale || delay_ms == 0))
+			stale->inboxes[stale->ninboxes++] = (uint8_t)cls;
+		in->stale = waiting;
+		if (d->count > 0 && (d->stale || delay_ms == 0)) {
+			stale->depots[stale->ndepots++] = (uint8_t)cls;
 			d->limit = 0;
 		}
-		d->stale = true;
+		d->stale = d->count > 0;
 	}
 	lock_release(&h->lock);
-	while (n > 0)
-		depot_flush(h, classes[--n]);
 }
 
-static bool has_work(const struct heap *h)
+/* False: there was nothing more. */
+static bool drain_some(struct heap *h, unsigned cls)
 {
-	if (h->release_count > 0)
-		return true;
+	struct batch *b = NULL;
+	heap_lock(h);
+	for (unsigned i = 0; i < DRAIN_BATCHES_PER_LOCK; i++) {
+		b = inbox_take_one(&h->inboxes[cls]);
+		if (b == NULL)
+			break;
+		batch_put_locked(h, b);
+	}
+	lock_release(&h->lock);
+	return b != NULL;
+}
+
+/* False: the time is up. */
+static bool clear_stale(struct heap *h, uint32_t delay_ms, uint64_t deadline_ns)
+{
+	struct stale_classes stale;
+	find_stale(h, delay_ms, &stale);
+	for (unsigned i = 0; i < stale.ndepots; i++) {
+		depot_flush(h, stale.depots[i]);
+		if (time_is_up(deadline_ns))
+			return false;
+	}
+	for (unsigned i = 0; i < stale.ninboxes; i++) {
+		unsigned cls = stale.inboxes[i];
+		/* There are no more batches than blocks; what comes meanwhile can wait. */
+		uint32_t turns = inbox_backlog(&h->inboxes[cls]) / DRAIN_BATCHES_PER_LOCK + 1;
+		while (turns-- > 0 && drain_some(h, cls))
+			if (time_is_up(deadline_ns))
+				return false;
+	}
+	return !time_is_up(deadline_ns);
+}
+
+static bool has_work(struct heap *h)
+{
+	bool work;
+	heap_lock(h);
+	work = h->release_count > 0;
 	FOR_EACH_CLASS(cls)
-		if (inbox_backlog(&h->inboxes[cls]) > 0 || h->depots.of_class[cls].count > 0)
-			return true;
-	return false;
+		work |= inbox_backlog(&h->inboxes[cls]) > 0 || h->depots.of_class[cls].count > 0;
+	lock_release(&h->lock);
+	return work;
 }
 
-size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more)
+static size_t release_count(struct heap *h)
 {
-	unsigned min_pages = (unsigned)knob_get(HAK_KNOB_PARTIAL_RELEASE_PAGES, 0);
+	size_t count;
+	heap_lock(h);
+	count = h->release_count;
+	lock_release(&h->lock);
+	return count;
+}
+
+/* Where a pass is, and one that ran out of time goes on. Under the maintenance lock. */
+static struct {
+	struct heap *heap;
+	bool cleared; /* its inboxes and depots are done */
+	size_t visits_left;
+} at;
+
+/* Do what is left of at.heap. False: the time is up. */
+static bool maintain_heap(const struct heap_maintenance *how, size_t *bytes)
+{
+	if (!at.cleared) {
+		bool in_time = clear_stale(at.heap, how->delay_ms, how->deadline_ns);
+		at.cleared = true;
+		at.visits_left = release_count(at.heap);
+		if (!in_time)
+			return false;
+	}
+	while (release_some(at.heap, how->delay_ms, how->min_run_pages, bytes, &at.visits_left))
+		if (time_is_up(how->deadline_ns))
+			return false;
+	return true;
+}
+
+size_t heap_maintain_all(const struct heap_maintenance *how, bool *more)
+{
+	struct heap *first;
 	size_t bytes = 0;
+	if (at.heap == NULL)
+		at.heap = heap_first();
+	if (how->deadline_ns == 0) /* all there is, of each heap */
+		at.cleared = false;
+	first = at.heap;
 	*more = false;
-	FOR_EACH_HEAP(h) {
-		size_t visits_left;
-		flush_stale_depots(h, delay_ms);
-		heap_lock(h);
-		drain_stale_inboxes_locked(h);
-		visits_left = h->release_count;
-		lock_release(&h->lock);
-		while (release_some(h, delay_ms, min_pages, &bytes, &visits_left))
-			if (deadline_ns != 0 && os_now_ns() >= deadline_ns)
-				break;
-		heap_lock(h);
-		*more |= has_work(h);
-		lock_release(&h->lock);
-		if (deadline_ns != 0 && os_now_ns() >= deadline_ns) {
+	do {
+		if (!maintain_heap(how, &bytes)) {
 			*more = true;
 			break;
 		}
-	}
+		*more |= has_work(at.heap);
+		at.heap = heap_next(at.heap);
+		if (at.heap == NULL)
+			at.heap = heap_first();
+		at.cleared = false;
+	} while (at.heap != first);
 	return bytes;
 }
 

@@ -52,6 +52,12 @@ void inbox_push(struct inbox *in, struct batch *b)
 	} while (!atomic_cas_weak_release(&in->head, &head, b));
 }
 
+static void count_taken(struct inbox *in, uint32_t blocks, size_t bytes)
+{
+	atomic_sub_relaxed(&in->backlog, blocks);
+	atomic_sub_relaxed(&under_way_bytes, bytes);
+}
+
 struct batch *inbox_take(struct inbox *in)
 {
 	struct batch *taken;
@@ -64,9 +70,20 @@ struct batch *inbox_take(struct inbox *in)
 		blocks += b->count;
 		bytes += b->count * class_bytes(b->cls);
 	}
-	atomic_sub_relaxed(&in->backlog, blocks);
-	atomic_sub_relaxed(&under_way_bytes, bytes);
+	count_taken(in, blocks, bytes);
 	return taken;
+}
+
+struct batch *inbox_take_one(struct inbox *in)
+{
+	/* Only takers remove batches and there is one at a time: the head that is seen
+	 * stays in the stack, with its `next`, until it is taken here. */
+	struct batch *b = atomic_load_acquire(&in->head);
+	while (b != NULL && !atomic_cas_acq_rel(&in->head, &b, b->next))
+		;
+	if (b != NULL)
+		count_taken(in, b->count, b->count * class_bytes(b->cls));
+	return b;
 }
 
 uint64_t remote_batches_sent(void)

@@ -44,6 +44,9 @@ void inbox_push(struct inbox *in, struct batch *b);
 /* All batches, linked by `next`; NULL: none. The holder of the heap's lock. */
 struct batch *inbox_take(struct inbox *in);
 
+/* The batch pushed last; NULL: none. The holder of the heap's lock. */
+struct batch *inbox_take_one(struct inbox *in);
+
 HAK_INLINE uint32_t inbox_backlog(const struct inbox *in)
 {
 	return atomic_load_relaxed(&in->backlog);

@@ -4,6 +4,7 @@
 
 #include "common/heap.h"
 #include "common/knobs.h"
+#include "common/limit.h"
 #include "common/options.h"
 
 enum {
@@ -17,11 +18,15 @@ static struct cached_block nothing;
 #define CONSTANT_CACHE { .bins = { [0 ... UNIT_KINDS - 1] = { &nothing, &nothing, 0, &nothing } } }
 struct tcache tcache_unborn = CONSTANT_CACHE, tcache_dead = CONSTANT_CACHE;
 
+/* What of the capacity is left while memory is above the soft limit. */
+enum { PRESSURE_DIET_PERCENT = 25 };
+
 /* Blocks that the bin may hold, from the knobs. */
 static unsigned capacity_for(unsigned cls)
 {
-	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) *
-			   (unsigned)knob_get(HAK_KNOB_DIET_FACTOR, 0) / 100;
+	unsigned diet = limit_pressure() ? PRESSURE_DIET_PERCENT
+					 : (unsigned)knob_get(HAK_KNOB_DIET_FACTOR, 0);
+	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) * diet / 100;
 	unsigned by_bytes = TCACHE_CLASS_BYTES / (unsigned)class_bytes(cls);
 	unsigned n = by_bytes < TCACHE_MIN_BLOCKS ? TCACHE_MIN_BLOCKS : by_bytes;
 	return by_knob < n ? by_knob : n;

@@ -84,7 +84,7 @@ static void maintain(uint32_t delay_ms)
 {
 	bool more;
 	lock_acquire(purge_lock());
-	heap_maintain_all(delay_ms, 0, &more);
+	heap_maintain_all(&(struct heap_maintenance){ .delay_ms = delay_ms, .min_run_pages = 1 }, &more);
 	lock_release(purge_lock());
 }
 
@@ -530,6 +530,7 @@ static void page_release(void)
 	size_t before = slab_count(), bytes = class_bytes(CLASS), page = os_page_bytes(), expected,
 	       purged;
 	struct heap *a = acquire();
+	struct heap_maintenance how = { .min_run_pages = 1 };
 	bool more;
 	take(a, blocks, n);
 	for (unsigned i = 0; i < n; i++)
@@ -537,11 +538,13 @@ static void page_release(void)
 	put(a, blocks + 1, n - 2);
 	CHECK(heap_release_pending_bytes() >= HAK_UNIT_BYTES, "a slab waits for its release");
 	lock_acquire(purge_lock());
-	CHECK_U64(heap_maintain_all(UINT32_MAX / 2, 0, &more), 0, "bytes before they are due");
+	how.delay_ms = UINT32_MAX / 2;
+	CHECK_U64(heap_maintain_all(&how, &more), 0, "bytes before they are due");
 	CHECK(more, "it is due later");
 	/* Whole pages between the first and the last block. */
 	expected = max_size(align_down((n - 1) * bytes, page), page) - align_up(bytes, page);
-	purged = heap_maintain_all(0, 0, &more);
+	how.delay_ms = 0;
+	purged = heap_maintain_all(&how, &more);
 	CHECK_U64(purged, expected, "bytes of whole free pages");
 	CHECK(!more, "more to do after all is done");
 	lock_release(purge_lock());

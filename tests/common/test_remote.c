@@ -86,13 +86,22 @@ static bool all_done(void)
 	return done;
 }
 
+/* All batches, or now and then the newest alone. */
+static struct batch *take_some(unsigned turn)
+{
+	struct batch *b = turn % 2 == 0 ? inbox_take(&inbox) : inbox_take_one(&inbox);
+	if (turn % 2 != 0 && b != NULL)
+		b->next = NULL; /* it is still in the inbox */
+	return b;
+}
+
 static void one_round(uint64_t *rng)
 {
 	static struct batch *taken[PRODUCERS * BATCHES_EACH + 1];
 	uint64_t sent = remote_batches_sent();
 	size_t bytes = remote_bytes();
 	unsigned nbatches = test_scaled(BATCHES_EACH, BATCHES_EACH / 20), ntaken = 0, blocks = 0,
-		 all = 0;
+		 all = 0, turn = 0;
 	pthread_t threads[PRODUCERS];
 	bool done;
 	atomic_store_relaxed(&go, false);
@@ -105,12 +114,12 @@ static void one_round(uint64_t *rng)
 	do {
 		struct batch *b;
 		done = all_done();
-		b = inbox_take(&inbox);
+		b = take_some(turn++);
 		if (b != NULL)
 			taken[ntaken++] = b;
 		CHECK(inbox_backlog(&inbox) <= all, "a backlog of %u blocks",
 		      inbox_backlog(&inbox));
-	} while (!done);
+	} while (!done || inbox_backlog(&inbox) > 0);
 	for (unsigned i = 0; i < PRODUCERS; i++)
 		pthread_join(threads[i], NULL);
 	for (unsigned i = 0; i < ntaken; i++)
@@ -152,6 +161,15 @@ static void figures(void)
 	CHECK_U64(inbox_backlog(&in), 0, "backlog when taken");
 	CHECK_U64(remote_bytes(), bytes, "bytes under way when taken");
 	CHECK_PTR(inbox_take(&in), NULL, "batches of an inbox that is empty again");
+	for (unsigned i = 0; i < 3; i++)
+		inbox_push(&in, b[i]);
+	CHECK_PTR(inbox_take_one(&in), b[2], "the newest batch alone");
+	CHECK_U64(inbox_backlog(&in), 21, "backlog of the others");
+	CHECK_U64(remote_bytes() - bytes, 21 * class_bytes(CLASS), "bytes of the others");
+	CHECK_PTR(inbox_take_one(&in), b[1], "the second");
+	CHECK_PTR(inbox_take_one(&in), b[0], "the oldest");
+	CHECK_PTR(inbox_take_one(&in), NULL, "one of an empty inbox");
+	CHECK_U64(inbox_backlog(&in), 0, "backlog at the end");
 	for (unsigned i = 0; i < 3; i++)
 		batch_free(b[i]);
 	taken = batch_alloc(CLASS, 10);

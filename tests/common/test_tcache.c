@@ -61,7 +61,7 @@ static void flush(void)
 	bool more;
 	tcache_flush_all(tc);
 	lock_acquire(purge_lock());
-	heap_maintain_all(0, 0, &more);
+	heap_maintain_all(&(struct heap_maintenance){ .min_run_pages = 1 }, &more);
 	lock_release(purge_lock());
 }
 
