@@ -7,11 +7,19 @@
 #include <unistd.h>
 
 #include "arch/inline.h"
+#include "common/os.h"
 #include "common/thread.h"
 
 enum { SPINS_BEFORE_SLEEP = 64, SPINS_FOR_FORK = 1000, FORK_POLL_MS = 1 };
 
 enum { FREE = 0, WAITED_FOR = 1 };
+
+static _Atomic uint64_t wait_count, wait_ns; /* statistics */
+
+struct lock_waits lock_waits(void)
+{
+	return (struct lock_waits){ atomic_load_relaxed(&wait_count), atomic_load_relaxed(&wait_ns) };
+}
 
 void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms)
 {
@@ -69,24 +77,34 @@ static void sleep_on(struct lock *l)
 		futex_wait(&l->state, seen | WAITED_FOR, 0);
 }
 
-/* False: the lock is this thread's already, for a fork, and counts as nested. */
-static HAK_NOINLINE bool lock_wait(struct lock *l)
+/* Wait until l could be taken. */
+static void wait_and_take(struct lock *l)
 {
-	if (HAK_UNLIKELY(lock_is_mine(l))) {
-		HAK_VERIFY(l->fork_level != 0);
-		l->nested++;
-		return false;
-	}
 	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
 		hak_cpu_relax();
 		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
-			return true;
+			return;
 	}
 	note_blocked(l);
 	/* Others may wait behind us, so take it as waited for. */
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
 		sleep_on(l);
 	note_blocked(NULL);
+}
+
+/* False: the lock is this thread's already, for a fork, and counts as nested. */
+static HAK_NOINLINE bool lock_wait(struct lock *l)
+{
+	uint64_t begin;
+	if (HAK_UNLIKELY(lock_is_mine(l))) {
+		HAK_VERIFY(l->fork_level != 0);
+		l->nested++;
+		return false;
+	}
+	begin = os_now_ns();
+	wait_and_take(l);
+	atomic_add_relaxed(&wait_ns, os_now_ns() - begin);
+	atomic_add_relaxed(&wait_count, 1);
 	return true;
 }
 

@@ -26,4 +26,13 @@ HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
 	((uintptr_t *)tp)[2] = tp;
 }
 
+/* One instruction; of a relaxed load and store gcc makes three. */
+#define hak_count_down hak_count_down
+HAK_INLINE bool hak_count_down(_Atomic int32_t *n)
+{
+	bool used_up;
+	__asm__ volatile("subl $1, %0" : "+m"(*n), "=@ccle"(used_up));
+	return used_up;
+}
+
 #endif
