@@ -130,7 +130,8 @@ bool ace_step(struct ace_controller *a, uint64_t now_ns, const struct ace_sample
 	see(a, now_ns, sample);
 	if (guard_stops(a, sample))
 		return false;
-	if (ace_explorer_judge(&a->explorer, &a->settings, sample))
+	a->changed = ace_explorer_judge(&a->explorer, &a->settings, sample);
+	if (a->changed)
 		start_rules_again(a);
 	fast_loop(a, sample);
 	a->slow_step = slow_interval_over(a, now_ns);

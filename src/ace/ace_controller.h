@@ -48,6 +48,7 @@ struct ace_controller {
 	uint32_t few_miss_steps; /* slow ones */
 	bool release_wanted;     /* the last slow step saw fragmentation */
 	bool slow_step;          /* the last step was one of the slow loop too */
+	bool changed;            /* the last step saw another workload */
 	bool stopped;
 	struct ace_guard_report stop; /* why, once stopped */
 };

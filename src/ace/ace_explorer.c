@@ -32,6 +32,7 @@ enum {
 	SLOW_SHIFT = 3,  /* noise and usual throughput by an eighth */
 
 	TURN_DECISIONS = 12,
+	MAX_RECALLED_WEIGHT = 1000 * PPM,
 	FIRST_REST_STEPS = 2,
 	MAX_REST_STEPS = 64,
 	FIRST_HOLD_STEPS = 16,
@@ -77,9 +78,28 @@ void ace_explorer_init(struct ace_explorer *e, const struct ace_settings *s, int
 	ace_budget_init(&e->budget, ALPHA, SLACK_CAP);
 }
 
+/* The settings in force are others, or the workload is: what they pay is to be measured
+ * anew. 0 ops: from the next judged step on. */
+static void base_restart(struct ace_explorer *e, uint64_t ops)
+{
+	e->usual_ops = ops;
+	e->base_steps = 0;
+	ace_change_reset(&e->change);
+}
+
 static int32_t candidate(enum hak_knob k, uint32_t arm)
 {
 	return knob_info(k)->candidates[arm];
+}
+
+void ace_explorer_recall(struct ace_explorer *e, enum hak_knob k, uint32_t arm, int64_t weight_ppm,
+			 int64_t reward_ppm)
+{
+	struct ace_ucb *u = &e->learners[k].ucb;
+	if (arm >= u->narms)
+		return;
+	u->weight[arm] = clamp_i64(weight_ppm, 0, MAX_RECALLED_WEIGHT);
+	u->reward[arm] = clamp_i64(reward_ppm, 0, u->weight[arm]);
 }
 
 void ace_explorer_adopt(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k,
@@ -88,6 +108,7 @@ void ace_explorer_adopt(struct ace_explorer *e, struct ace_settings *s, enum hak
 	if (s->pinned[k] || arm >= knob_info(k)->ncandidates)
 		return;
 	e->learners[k].arm = arm;
+	base_restart(e, 0);
 	ace_settings_move(s, k, 0, candidate(k, arm), ACE_BECAUSE_PLAYBOOK);
 }
 
@@ -115,13 +136,6 @@ static int64_t reward_of(const struct ace_sample *sample, uint64_t usual_ops)
 }
 
 /* ---- the base: how the settings in force do */
-
-static void base_restart(struct ace_explorer *e, uint64_t ops)
-{
-	e->usual_ops = ops;
-	e->base_steps = 0;
-	ace_change_reset(&e->change);
-}
 
 static void base_follow(struct ace_explorer *e, const struct ace_sample *sample, int64_t reward)
 {

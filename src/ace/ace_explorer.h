@@ -76,7 +76,11 @@ struct ace_explorer {
 
 void ace_explorer_init(struct ace_explorer *e, const struct ace_settings *s, int32_t discount_ppm);
 
-/* The setting that a playbook has learnt: in force from the start. */
+/* What a playbook knows of an arm: discounted plays and the sum of their rewards. */
+void ace_explorer_recall(struct ace_explorer *e, enum hak_knob k, uint32_t arm, int64_t weight_ppm,
+			 int64_t reward_ppm);
+
+/* The setting that a playbook knows as the best: in force from now on. */
 void ace_explorer_adopt(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k,
 			uint32_t arm);
 

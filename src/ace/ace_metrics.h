@@ -8,6 +8,7 @@
 #define HAK_ACE_METRICS_H
 
 #include "ace/ace_fixed.h"
+#include "common/metrics.h"
 #include "common/size_class.h"
 
 enum { ACE_CLASSES = HAK_CLASS_COUNT + 1 }; /* entry 0: all classes */
@@ -26,8 +27,9 @@ enum { ACE_CLASSES = HAK_CLASS_COUNT + 1 }; /* entry 0: all classes */
 	F(waste_bytes, uint64_t)         /* resident, free, could be given back */                 \
 	F(p99_ns, uint64_t)              /* latency of slow paths, as seen by all operations */    \
 	F(ace_cpu_ppm, uint32_t)         /* of one processor */                                    \
+	F(live_bytes, uint64_t)          /* the program's, without huge blocks */                  \
+	F(heaps, uint32_t)               /* about as many as threads that allocate */              \
 	F(cgroup_limit_bytes, uint64_t)  /* 0: none */                                             \
-	F(cgroup_used_bytes, uint64_t)                                                             \
 	F(pressure_ppm, int32_t)         /* memory stall of the cgroup; -1: not known */
 
 struct ace_sample {
@@ -36,5 +38,18 @@ struct ace_sample {
 #undef FIELD
 	uint32_t class_backlog[ACE_CLASSES]; /* [0] unused */
 };
+
+/* What a sample is the difference to. */
+struct ace_meter {
+	bool started;
+	struct hak_metrics last;
+	uint64_t last_process_cpu_ns;
+};
+
+/* The sample from the meter's last figures to these; the meter then has these. False,
+ * and nothing in *out: the first figures, or no time has passed.
+ * process_cpu_ns is a clock; ace_cpu_ns is what ACE itself used since the last sample. */
+bool ace_sample_make(struct ace_sample *out, struct ace_meter *m, const struct hak_metrics *now,
+		     uint64_t process_cpu_ns, uint64_t ace_cpu_ns);
 
 #endif

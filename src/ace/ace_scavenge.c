@@ -6,8 +6,9 @@ enum {
 	MIN_WASTE_BYTES = 4 << 20,
 	MUCH_WASTE_BYTES = 16 << 20,
 
-	/* Memory pressure: begins above the first mark, ends below the second. The guard
-	 * stops ACE at 90 % of the limit. */
+	/* Memory pressure: begins above the first mark, ends below the second. Use is the
+	 * process's own: what the cgroup counts has the page cache in it, which is there to be
+	 * given up. The guard stops ACE at 90 % of the limit. */
 	PRESSED_USE = PPM * 3 / 4,
 	RELAXED_USE = PPM * 13 / 20,
 	PRESSED_STALL = PPM / 20,
@@ -21,7 +22,7 @@ enum {
 
 bool ace_scavenge_is_pressed(const struct ace_scavenger *v, const struct ace_sample *sample)
 {
-	int64_t use = ppm_ratio(sample->cgroup_used_bytes, sample->cgroup_limit_bytes);
+	int64_t use = ppm_ratio(sample->rss_bytes, sample->cgroup_limit_bytes);
 	if (v->pressed)
 		return use >= RELAXED_USE || sample->pressure_ppm >= RELAXED_STALL;
 	return use >= PRESSED_USE || sample->pressure_ppm >= PRESSED_STALL;

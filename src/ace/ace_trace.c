@@ -22,6 +22,13 @@ void ace_trace_adopt(struct text *t, enum hak_knob k, int32_t value)
 	text_printf(t, "adopt %s %d\n", ace_knob_name(k), value);
 }
 
+void ace_trace_learnt(struct text *t, enum hak_knob k, uint32_t arm, int64_t weight_ppm,
+		      int64_t reward_ppm)
+{
+	text_printf(t, "learnt %s %u %ld %ld\n", ace_knob_name(k), arm, (long)weight_ppm,
+		    (long)reward_ppm);
+}
+
 void ace_trace_sample(struct text *t, uint64_t now_ns, const struct ace_sample *sample)
 {
 	text_printf(t, "sample %lu", (unsigned long)now_ns);
@@ -141,17 +148,29 @@ static void take_knobs(struct reader *r, int32_t *start, bool *pinned)
 	}
 }
 
-static void take_adoptions(struct reader *r, struct ace_controller *a)
+static void take_adoption(struct reader *r, struct ace_controller *a)
 {
 	enum hak_knob k;
-	while (r->result->error == NULL && at_word(r, "adopt")) {
-		int32_t value;
-		if (!take_word(r, "adopt") || !take_knob_name(r, &k))
-			return;
-		value = (int32_t)take_number(r);
-		take_line_end(r);
-		ace_explorer_adopt(&a->explorer, &a->settings, k, ace_candidate_index(k, value));
-	}
+	int32_t value;
+	if (!take_word(r, "adopt") || !take_knob_name(r, &k))
+		return;
+	value = (int32_t)take_number(r);
+	take_line_end(r);
+	ace_explorer_adopt(&a->explorer, &a->settings, k, ace_candidate_index(k, value));
+}
+
+static void take_learnt(struct reader *r, struct ace_controller *a)
+{
+	enum hak_knob k;
+	uint32_t arm;
+	int64_t weight_ppm, reward_ppm;
+	if (!take_word(r, "learnt") || !take_knob_name(r, &k))
+		return;
+	arm = (uint32_t)take_number(r);
+	weight_ppm = take_number(r);
+	reward_ppm = take_number(r);
+	take_line_end(r);
+	ace_explorer_recall(&a->explorer, k, arm, weight_ppm, reward_ppm);
 }
 
 static uint64_t take_sample(struct reader *r, struct ace_sample *s)
@@ -209,6 +228,16 @@ static void replay_decided(void *context, const struct ace_decision *d)
 	r->result->decisions++;
 }
 
+static void take_step(struct reader *r, struct ace_controller *a)
+{
+	struct ace_sample sample;
+	uint64_t now_ns = take_sample(r, &sample);
+	if (r->result->error != NULL)
+		return;
+	r->result->samples++;
+	ace_step(a, now_ns, &sample);
+}
+
 bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char *trace, size_t length)
 {
 	struct reader r = { .at = trace, .end = trace + length, .line = 1, .result = result };
@@ -216,7 +245,6 @@ bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char 
 	struct ace_config config = { 0 };
 	int32_t start[HAK_KNOB_COUNT];
 	bool pinned[HAK_KNOB_COUNT] = { false };
-	struct ace_sample sample;
 
 	*result = (struct ace_replay){ 0 };
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
@@ -229,13 +257,13 @@ bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char 
 		take_config(&r, &config);
 	take_knobs(&r, start, pinned);
 	ace_controller_init(a, &config, &ports, start, pinned);
-	take_adoptions(&r, a);
 	while (result->error == NULL && r.at < r.end) {
-		uint64_t now_ns = take_sample(&r, &sample);
-		if (result->error != NULL)
-			break;
-		result->samples++;
-		ace_step(a, now_ns, &sample);
+		if (at_word(&r, "adopt"))
+			take_adoption(&r, a);
+		else if (at_word(&r, "learnt"))
+			take_learnt(&r, a);
+		else
+			take_step(&r, a);
 	}
 	return result->error == NULL;
 }

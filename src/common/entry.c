@@ -10,6 +10,7 @@
 #include "common/purge.h"
 #include "common/report.h"
 #include "common/superslab.h"
+#include "common/ticker.h"
 
 static _Atomic uint64_t heapless_ops;
 
@@ -115,6 +116,9 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
+	/* Nothing was freed: only the ticker may be waiting. */
+	if (HAK_UNLIKELY(ticker_exists()) && thread_state.slow_depth == 0)
+		purge_kick();
 	return p;
 }
 

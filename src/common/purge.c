@@ -12,6 +12,7 @@
 #include "common/remote.h"
 #include "common/superslab.h"
 #include "common/thread.h"
+#include "common/ticker.h"
 
 enum {
 	/* A process with less to give back than this never gets the thread. */
@@ -53,10 +54,8 @@ static size_t pending_bytes(void)
 /* What a pass left undone. */
 enum pass_rest { REST_NONE, REST_LATER, REST_NOW };
 
-static enum pass_rest maintenance_pass(void)
+static enum pass_rest pass(uint32_t delay_ms, uint64_t deadline)
 {
-	uint32_t delay_ms = (uint32_t)knob_get(HAK_KNOB_PURGE_DELAY_MS, 0);
-	uint64_t deadline = os_now_ns() + PASS_BUDGET_NS;
 	bool more_slabs, more_units, in_time;
 	lock_acquire(&lock);
 	huge_purge_until(delay_ms, deadline);
@@ -69,13 +68,40 @@ static enum pass_rest maintenance_pass(void)
 	return more_slabs || more_units || huge_cached_bytes() > 0 ? REST_LATER : REST_NONE;
 }
 
+static enum pass_rest maintenance_pass(void)
+{
+	return pass((uint32_t)knob_get(HAK_KNOB_PURGE_DELAY_MS, 0), os_now_ns() + PASS_BUDGET_NS);
+}
+
+void purge_scavenge(uint64_t budget_ns)
+{
+	(void)pass(0, os_now_ns() + budget_ns);
+}
+
+/* Call the ticker, again and again, for `ms`, or without end if that is 0. */
+static void pause_ms(uint32_t ms)
+{
+	const uint32_t end = os_now_ms() + ms;
+	for (;;) {
+		uint32_t tick_ms = ticker_exists() ? ticker_run() : 0;
+		int32_t left = ms == 0 ? INT32_MAX : (int32_t)(end - os_now_ms());
+		if (left <= 0)
+			return;
+		if (tick_ms == 0 || tick_ms >= (uint32_t)left) {
+			futex_sleep_ms((uint32_t)left);
+			return;
+		}
+		futex_sleep_ms(tick_ms);
+	}
+}
+
 /* Wait until purge_kick() sees work. */
 static void wait_for_work(void)
 {
 	atomic_store_relaxed(&asleep, 1);
 	/* What came in between is small, or its next slow path kicks. */
 	while (atomic_load_relaxed(&asleep) == 1)
-		futex_wait(&asleep, 1, 0);
+		futex_wait(&asleep, 1, ticker_exists() ? ticker_run() : 0);
 }
 
 static void maintenance_main(void)
@@ -83,10 +109,10 @@ static void maintenance_main(void)
 	for (;;) {
 		switch (maintenance_pass()) {
 		case REST_NOW:
-			futex_sleep_ms(PAUSE_BUSY_MS);
+			pause_ms(PAUSE_BUSY_MS);
 			break;
 		case REST_LATER:
-			futex_sleep_ms(PAUSE_WAITING_MS);
+			pause_ms(PAUSE_WAITING_MS);
 			break;
 		case REST_NONE:
 			wait_for_work();
@@ -132,6 +158,15 @@ static void pass_by_caller(void)
 	slow_leave(&scope);
 }
 
+/* No thread: the ticker's time may have come. */
+static void tick_by_caller(void)
+{
+	struct slow_scope scope;
+	if (slow_enter(&scope))
+		(void)ticker_run();
+	slow_leave(&scope);
+}
+
 void purge_kick(void)
 {
 	int saved = errno;
@@ -143,16 +178,16 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (pending_bytes() < START_BYTES)
-			break;
-		if (may_start_thread())
+		if (may_start_thread() && (ticker_wants_thread() || pending_bytes() >= START_BYTES))
 			start_thread();
-		else
+		else if (pending_bytes() >= START_BYTES)
 			pass_by_caller();
 		break;
 	default:
 		break;
 	}
+	if (ticker_is_due() && !(ticker_wants_thread() && may_start_thread()))
+		tick_by_caller();
 	errno = saved;
 }
 

@@ -15,9 +15,13 @@ struct lock;
 /* From now on the thread may be started. */
 void purge_allow_thread(void);
 
-/* After a slow path of free, outside of slow_enter .. slow_leave: see whether the
- * thread should be started or woken. errno is kept. */
+/* After a slow path, outside of slow_enter .. slow_leave: see whether the thread should be
+ * started or woken, and whether the ticker wants to be called. errno is kept. */
 void purge_kick(void);
+
+/* Give back what is free, however long it has been, until the time is over. Takes the
+ * lock of purge_lock(). */
+void purge_scavenge(uint64_t budget_ns);
 
 /* Give back everything now: free pages of slabs, free units, free extents.
  * Returns the bytes. */

@@ -316,15 +316,15 @@ static void pressure_shortens_delay(void)
 {
 	sim_init(&w, 1, 20000);
 	w.sample.cgroup_limit_bytes = 1 << 30;
-	w.sample.cgroup_used_bytes = 800 << 20;
+	w.sample.rss_bytes = 800 << 20;
 	w.sample.waste_bytes = 100 << 20;
 	run(5);
 	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay under pressure");
 	CHECK_U64(w.scavenges, 5, "a pass each step");
-	w.sample.cgroup_used_bytes = 700 << 20; /* between the marks */
+	w.sample.rss_bytes = 700 << 20; /* between the marks */
 	run(5);
 	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay between the marks");
-	w.sample.cgroup_used_bytes = 600 << 20;
+	w.sample.rss_bytes = 600 << 20;
 	run(1);
 	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 500, "delay afterwards");
 }
@@ -350,7 +350,7 @@ static void knobs_away_from_default(void)
 	sim_init(&w, 1, 20000);
 	backlog(3, 1000);
 	w.sample.cgroup_limit_bytes = (uint64_t)20000 << 20;
-	w.sample.cgroup_used_bytes = (uint64_t)19000 << 20;
+	w.sample.rss_bytes = (uint64_t)16000 << 20;
 	run(2);
 	REQUIRE(threshold(3) == 32 && w.value[HAK_KNOB_PURGE_DELAY_MS][0] == 10, "not away");
 }

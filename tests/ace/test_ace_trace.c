@@ -23,7 +23,7 @@ static void record_decision(struct sim *s, const struct ace_decision *d)
 	ace_log_record(&recorded, d);
 }
 
-static void step(uint64_t ops, int32_t misses, uint64_t locks, uint32_t frag, uint64_t used_mb)
+static void step(uint64_t ops, int32_t misses, uint64_t locks, uint32_t frag, uint64_t rss_mb)
 {
 	struct ace_sample *s = &w.sample;
 	struct ace_sample now;
@@ -33,7 +33,7 @@ static void step(uint64_t ops, int32_t misses, uint64_t locks, uint32_t frag, ui
 	s->lock_wait_ns_per_s = locks;
 	s->frag_ppm = frag;
 	s->cgroup_limit_bytes = 1 << 30;
-	s->cgroup_used_bytes = used_mb << 20;
+	s->rss_bytes = rss_mb << 20;
 	s->backlog = s->class_backlog[3] + s->class_backlog[9];
 	w.now_ns += SIM_STEP_NS;
 	now = *s;
@@ -56,6 +56,8 @@ static void record(void)
 	w.speed_ppm[HAK_KNOB_DIET_FACTOR][3] = 1200000;
 	w.speed_ppm[HAK_KNOB_BUNDLE_WIDTH][2] = 1200000;
 	ace_trace_header(&recorded, &w.ace.config, &w.ace.settings);
+	ace_trace_learnt(&recorded, HAK_KNOB_PURGE_DELAY_MS, 3, 5 * PPM, 3 * PPM);
+	ace_explorer_recall(&w.ace.explorer, HAK_KNOB_PURGE_DELAY_MS, 3, 5 * PPM, 3 * PPM);
 	ace_trace_adopt(&recorded, HAK_KNOB_PURGE_DELAY_MS, 250);
 	ace_explorer_adopt(&w.ace.explorer, &w.ace.settings, HAK_KNOB_PURGE_DELAY_MS, 3);
 	for (unsigned n = 0; n < 300; n++)
@@ -68,20 +70,18 @@ static void record(void)
 	w.sample.class_backlog[3] = w.sample.class_backlog[9] = 0;
 	for (unsigned n = 0; n < 50; n++)
 		step(10000000, 50000, 0, 100000, 100);
+	for (unsigned n = 0; n < 300 && w.ace.explorer.trial.phase != ACE_TRYING; n++)
+		step(10000000, 50000, 0, 100000, 100);
 	w.sample.waste_bytes = 50 << 20;
 	for (unsigned n = 0; n < 20; n++)
 		step(n % 2 * 500, 20000, 0, 600000, 500);
-	for (unsigned n = 0; n < 200; n++) {
-		w.sample.rss_bytes += n % 20 == 0 ? 20 << 20 : 0;
-		step(3000000, 20000, 0, 600000, 500);
-	}
+	for (unsigned n = 0; n < 200; n++)
+		step(3000000, 20000, 0, 600000, 300 + n);
 	for (unsigned n = 0; n < 20; n++)
-		step(3000000, 20000, 0, 600000, 850);
+		step(3000000, 20000, 0, 600000, 800);
 	for (unsigned n = 0; n < 50; n++)
 		step(3000000, 20000, 0, 200000, 300);
-	w.sample.rss_bytes = (uint64_t)2 << 30;
-	for (unsigned n = 0; n < 3; n++)
-		step(3000000, 20000, 0, 200000, 300);
+	step(3000000, 20000, 0, 200000, 2000);
 	REQUIRE(recorded.length < sizeof(trace), "the trace needs %zu bytes", recorded.length);
 }
 
