@@ -62,4 +62,13 @@ HAK_INLINE bool hak_count_down(_Atomic int32_t *n)
 }
 #endif
 
+/* Bytes of a line of the data caches, where that takes one instruction to know. */
+#ifndef hak_cacheline_bytes
+#define hak_cacheline_bytes hak_cacheline_bytes
+HAK_INLINE uint32_t hak_cacheline_bytes(void)
+{
+	return 64;
+}
+#endif
+
 #endif

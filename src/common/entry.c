@@ -1,7 +1,6 @@
 #include "common/entry.h"
 
-#include <string.h>
-
+#include "common/bulk.h"
 #include "common/emergency.h"
 #include "common/heap.h"
 #include "common/huge.h"
@@ -134,7 +133,7 @@ void *entry_zalloc(size_t bytes)
 	void *p = bytes <= HAK_SMALL_MAX ? entry_malloc(bytes)
 					 : entry_alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
 	if (p != NULL && !zeroed)
-		memset(p, 0, bytes);
+		bulk_clear(p, bytes);
 	return p;
 }
 

@@ -80,15 +80,18 @@ static void sleep_on(struct lock *l)
 /* Wait until l could be taken. */
 static void wait_and_take(struct lock *l)
 {
+	struct lock *wanted = thread_state.wanted; /* by the code that a handler interrupted */
 	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
 		hak_cpu_relax();
 		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
 			return;
 	}
 	note_blocked(l);
+	thread_state.wanted = l;
 	/* Others may wait behind us, so take it as waited for. */
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
 		sleep_on(l);
+	thread_state.wanted = wanted;
 	note_blocked(NULL);
 }
 
@@ -165,7 +168,14 @@ static bool waits_for_me(const struct lock *l)
 
 void lock_fork_begin(void)
 {
+	struct lock *wanted = thread_state.wanted;
 	thread_state.fork_level++;
+	/* A signal handler that forks may have come after the wake for which the code that
+	 * it interrupted slept. The lock is then free, and the others that sleep for it
+	 * are woken by nobody: not before the handler returns, which may have to wait for
+	 * them. So the wake goes on to the next. */
+	if (wanted != NULL)
+		futex_wake(&wanted->state, 1);
 }
 
 bool lock_try_for_fork(struct lock *l)

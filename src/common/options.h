@@ -35,6 +35,9 @@ struct options {
 /* Read-only after start-up. */
 extern struct options options;
 
+/* A variable's value, or NULL. */
+const char *options_variable(const char *name);
+
 /* Read the environment if it is there and has not been read yet. */
 void options_load(void);
 

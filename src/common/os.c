@@ -154,6 +154,12 @@ void os_prefer_huge_pages(void *p, size_t bytes, bool prefer)
 		(void)madvise(p, bytes, prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+void os_seal(void *p, size_t bytes)
+{
+	if (((uintptr_t)p | bytes) % page_bytes == 0)
+		(void)mprotect(p, bytes, PROT_READ);
+}
+
 bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes, bool *movable)
 {
 	*movable = true;

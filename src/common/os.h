@@ -39,6 +39,10 @@ void *os_reserve(size_t bytes, size_t align);
  * rest is zeroed. False: refused, p is unchanged and target given up. */
 bool os_move(void *p, size_t old_bytes, void *target, size_t new_bytes);
 
+/* Make pages read-only for good. Best effort: nothing where the range is no whole
+ * pages, or the kernel refuses. */
+void os_seal(void *p, size_t bytes);
+
 /* A monotonic clock of some milliseconds' resolution: a few ns to read. It is
  * only ever compared with its own earlier readings, by difference. */
 uint32_t os_now_ms(void);
