@@ -92,6 +92,7 @@ static void fast_loop(struct ace_controller *a, const struct ace_sample *sample)
 		return;
 	correct_diet(a, sample);
 	correct_bundles(a, sample);
+	ace_realloc_correct(&a->explorer, &a->settings, a->miss_steps, a->few_miss_steps);
 	restore_diet(a);
 	release_smaller_runs(a);
 }

@@ -8,9 +8,10 @@
  *	signal                     knob                      judged by
  *	backlog of a class up      its drain threshold down  ace_drain.h: the backlog
  *	LLC misses up              diet factor down          a trial: must gain reward
+ *	LLC misses stay up         NT threshold down         a trial: must gain reward
  *	lock wait up               bundle width up           a trial: must gain reward
  *	fragmentation up (slow)    release pages down        a trial: must not lose reward
- *	misses few again (slow)    diet factor up            a trial: must not lose reward
+ *	misses few again (slow)    both up again             a trial: must not lose reward
  *	memory pressure            purge delay down          high and low mark 10 % apart
  *	idle, RSS up, pressure     none: a scavenge pass     ace_scavenge.h
  *
@@ -27,6 +28,7 @@
 #include "ace/ace_drain.h"
 #include "ace/ace_explorer.h"
 #include "ace/ace_guard.h"
+#include "ace/ace_realloc.h"
 #include "ace/ace_scavenge.h"
 
 struct ace_config {

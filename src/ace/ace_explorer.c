@@ -54,6 +54,7 @@ static const struct {
 	{ HAK_KNOB_TCACHE_CAPACITY, 1, 350000 },
 	{ HAK_KNOB_DIET_FACTOR, 2, 200000 },
 	{ HAK_KNOB_DRAIN_THRESHOLD, 2, 100000 },
+	{ HAK_KNOB_NT_THRESHOLD, 2, 150000 },
 };
 
 static uint32_t order_of(enum hak_knob k)

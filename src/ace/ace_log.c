@@ -32,6 +32,7 @@ static const char *const titles[] = {
 	[HAK_KNOB_BUNDLE_WIDTH] = "Bundle width",
 	[HAK_KNOB_PURGE_DELAY_MS] = "Purge delay",
 	[HAK_KNOB_HUGE_PAGES] = "Huge pages",
+	[HAK_KNOB_NT_THRESHOLD] = "NT copy threshold",
 };
 
 void ace_ring_add(struct ace_ring *r, const struct ace_decision *d)
