@@ -14,7 +14,7 @@
 #include "hakmem/hakmem.h"
 #include "testing.h"
 
-enum { TEXT_BYTES = 1 << 20, PATIENCE_MS = 20000, SLOW_PATIENCE_MS = 120000 };
+enum { TEXT_BYTES = 1 << 20, PATIENCE_MS = 10000, SLOW_PATIENCE_MS = 20000 };
 
 static int caught[2];
 static char text[TEXT_BYTES];
