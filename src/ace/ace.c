@@ -12,6 +12,7 @@
 #include "ace/ace_trace.h"
 #include "common/lock.h"
 #include "common/metrics.h"
+#include "common/missrate.h"
 #include "common/options.h"
 #include "common/purge.h"
 #include "common/ticker.h"
@@ -49,8 +50,9 @@ static void port_set(void *context, enum hak_knob k, unsigned cls, int32_t value
 
 static void port_scavenge(void *context, uint64_t budget_ns)
 {
+	bool more;
 	(void)context;
-	purge_scavenge(budget_ns);
+	purge_scavenge(budget_ns, 1, &more);
 }
 
 /* Moves back and forth of trials are for who debugs; what stays is news. */
@@ -152,6 +154,21 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
 }
 
+/* At level 1, once there is a sample: where the figures come from. */
+static void say_started(const char *llc_source)
+{
+	static bool said;
+	char buf[ACE_LINE_BYTES];
+	struct text t;
+	if (said)
+		return;
+	said = true;
+	text_init(&t, buf, sizeof(buf));
+	text_printf(&t, "[ACE] Started: a step every %d ms, LLC misses from: %s\n",
+		    options.ace_fast_interval_ms, llc_source);
+	say(ACE_LOG_INFO, &t);
+}
+
 static void step(uint64_t now_ns, const struct ace_sample *sample)
 {
 	char buf[ACE_TRACE_LINE_BYTES];
@@ -181,8 +198,10 @@ uint32_t ace_tick(void)
 	metrics_read(&now);
 	usable = ace_sample_make(&sample, &meter, &now, clock_ns(CLOCK_PROCESS_CPUTIME_ID), cpu_ns);
 	cpu_ns = 0;
-	if (usable)
+	if (usable) {
+		say_started(now.llc_source);
 		step(now.now_ns, &sample);
+	}
 	cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
 	errno = saved;
 	return (uint32_t)options.ace_fast_interval_ms;
@@ -266,6 +285,7 @@ __attribute__((constructor(102))) static void ace_constructor(void)
 		read_program_name();
 		load_playbook();
 	}
+	missrate_start();
 	ticker.in_thread = options.ace_thread != 0;
 	ticker_register(&ticker);
 }

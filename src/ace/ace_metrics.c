@@ -4,6 +4,9 @@
 
 #define NS_PER_S ((uint64_t)1000000000)
 
+/* A rate that may be half off is none. */
+enum { MIN_CONFIDENCE_PERCENT = 50 };
+
 static uint64_t per_second(uint64_t count, uint64_t interval_ns)
 {
 	/* Counts of an interval of seconds fit with room to spare. */
@@ -46,7 +49,7 @@ static void read_rates(struct ace_sample *out, const struct ace_meter *m,
 
 static void read_gauges(struct ace_sample *out, const struct hak_metrics *now)
 {
-	out->llc_miss_ppm = now->llc_miss_ppm;
+	out->llc_miss_ppm = now->llc_confidence >= MIN_CONFIDENCE_PERCENT ? now->llc_miss_ppm : -1;
 	out->backlog = now->backlog;
 	memcpy(out->class_backlog, now->class_backlog, sizeof(out->class_backlog));
 	out->frag_ppm = now->fragmentation_ppm;

@@ -7,14 +7,16 @@
 #include "common/huge.h"
 #include "common/knobs.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/lock.h"
+#include "common/missrate.h"
 #include "common/os.h"
 #include "common/remote.h"
 #include "common/slab.h"
 #include "common/superslab.h"
 #include "common/thread.h"
 
-enum { PPM = 1000000 };
+enum { PPM = 1000000, PPM_PER_PERCENT = PPM / 100 };
 
 static void read_heaps(struct hak_metrics *m)
 {
@@ -50,6 +52,8 @@ static void read_process(struct hak_metrics *m)
 	m->major_faults = faults.major;
 	m->rss_bytes = os_resident_bytes();
 	m->mapped_bytes = os.mapped_bytes;
+	m->held_bytes = limit_held_bytes();
+	m->purge = purge_counters();
 	m->purged_bytes = os.purged_bytes;
 	m->lock_waits = waits.count;
 	m->lock_wait_ns = waits.ns;
@@ -58,9 +62,10 @@ static void read_process(struct hak_metrics *m)
 
 static void read_cache_misses(struct hak_metrics *m)
 {
-	m->llc_miss_ppm = -1;
-	m->llc_confidence = -1;
-	m->llc_source = "none";
+	struct missrate r = missrate_take();
+	m->llc_miss_ppm = r.ppm;
+	m->llc_confidence = r.ppm < 0 ? -1 : 100 - (int32_t)(r.error_ppm / PPM_PER_PERCENT);
+	m->llc_source = counter_source_name(r.source);
 }
 
 void metrics_read(struct hak_metrics *out)

@@ -6,7 +6,9 @@
 #include "common/huge.h"
 #include "common/knobs.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/meta.h"
+#include "common/missrate.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/remote.h"
@@ -34,7 +36,11 @@ enum { STATS_TEXT_BYTES = 4096 };
 	F(purge_failures, "refused purges")                                                        \
 	F(map_failures, "refused mappings")                                                        \
 	F(remote_batches, "batches of remote frees")                                               \
-	F(bad_pointers, "bad pointers reported")
+	F(bad_pointers, "bad pointers reported")                                                   \
+	F(held_bytes, "held, as limits count it")                                                  \
+	F(purge_passes, "maintenance passes")                                                      \
+	F(purge_longest_ns, "longest pass, ns")                                                    \
+	F(purge_longest_cpu_ns, "longest pass, ns of processor time")
 
 void stats_gather(struct hak_stats *out)
 {
@@ -42,10 +48,12 @@ void stats_gather(struct hak_stats *out)
 	struct os_counters os;
 	struct heap_counters heaps;
 	struct huge_counters huges;
+	struct purge_counters purge;
 	(void)slow_enter(&scope);
 	os = os_counters();
 	heaps = heap_counters();
 	huges = huge_counters();
+	purge = purge_counters();
 	*out = (struct hak_stats){
 		.struct_bytes = sizeof(*out),
 		.mapped_bytes = os.mapped_bytes,
@@ -64,6 +72,10 @@ void stats_gather(struct hak_stats *out)
 		.map_failures = os.map_failures,
 		.remote_batches = remote_batches_sent(),
 		.bad_pointers = report_count(),
+		.held_bytes = limit_held_bytes(),
+		.purge_passes = purge.passes,
+		.purge_longest_ns = purge.longest_ns,
+		.purge_longest_cpu_ns = purge.longest_cpu_ns,
 	};
 	slow_leave(&scope);
 }
@@ -78,6 +90,29 @@ static void text_knobs(struct text *t, const char *format, const char *separator
 	}
 }
 
+static void text_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, "misses of the last-level cache: ");
+	if (r.ppm < 0)
+		text_printf(t, "not known");
+	else
+		text_printf(t, "%d in a million of %lu loads", r.ppm, (unsigned long)r.samples);
+	text_printf(t, " (source: %s, %u ps per operation)\n", counter_source_name(r.source),
+		    r.overhead_ps_per_op);
+}
+
+static void json_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, ",\"llc\":{\"source\":\"%s\",\"overhead_ps_per_op\":%u",
+		    counter_source_name(r.source), r.overhead_ps_per_op);
+	if (r.ppm >= 0)
+		text_printf(t, ",\"miss_ppm\":%d,\"error_ppm\":%u,\"samples\":%lu", r.ppm, r.error_ppm,
+			    (unsigned long)r.samples);
+	text_printf(t, "}");
+}
+
 void stats_text(struct text *t)
 {
 	struct hak_stats s;
@@ -88,20 +123,34 @@ void stats_text(struct text *t)
 #define LINE(field, words) text_printf(t, "%-32s %14lu\n", words, (unsigned long)s.field);
 	STATS_FIELDS(LINE)
 #undef LINE
+	text_miss_rate(t);
 	text_printf(t, "knobs: ");
 	text_knobs(t, "text", " ");
 	text_printf(t, "\n");
 }
 
+/* Passes by their length, as an array: element i counts those from 2^i ns on. */
+static void text_passes(struct text *t, const char *name, const uint64_t *buckets)
+{
+	text_printf(t, ",\"%s\":[", name);
+	for (unsigned i = 0; i < PURGE_BUCKETS; i++)
+		text_printf(t, i == 0 ? "%lu" : ",%lu", (unsigned long)buckets[i]);
+	text_printf(t, "]");
+}
+
 void stats_json(struct text *t)
 {
 	struct hak_stats s;
+	struct purge_counters purge = purge_counters();
 	stats_gather(&s);
 	text_printf(t, "{\"version\":\"%s\",\"page_bytes\":%zu,", hak_version(), os_page_bytes());
 	arch_json_choice(t);
 #define MEMBER(field, words) text_printf(t, ",\"" #field "\":%lu", (unsigned long)s.field);
 	STATS_FIELDS(MEMBER)
 #undef MEMBER
+	json_miss_rate(t);
+	text_passes(t, "purge_passes_by_log2_ns", purge.by_ns);
+	text_passes(t, "purge_passes_by_log2_cpu_ns", purge.by_cpu_ns);
 	text_printf(t, ",\"knobs\":{");
 	text_knobs(t, "\"json\"", ",");
 	text_printf(t, "}}");
@@ -123,6 +172,17 @@ static void check_units(void)
 	HAK_VERIFY((pool.units - pool.free_units) * HAK_UNIT_BYTES == used);
 }
 
+/* What is charged is what is held. */
+static void check_held(void)
+{
+	struct superslab_counters pool = superslab_counters();
+	struct huge_counters huges = huge_counters();
+	size_t units = pool.units - pool.free_units + pool.dirty_units;
+	HAK_VERIFY(units * HAK_UNIT_BYTES + huges.live_bytes + huges.cached_bytes +
+			   meta_mapped_bytes() ==
+		   limit_held_bytes());
+}
+
 bool hak_check_all(void)
 {
 	struct slow_scope scope;
@@ -133,6 +193,7 @@ bool hak_check_all(void)
 	heap_check_all();
 	huge_check();
 	check_units();
+	check_held();
 	lock_release(purge_lock());
 	slow_leave(&scope);
 	return true;

@@ -3,7 +3,8 @@
  *
  * One function may be registered, at start-up. It is called by the maintenance thread, or,
  * without that, by slow paths of the program's threads; one call at a time, and never
- * during a fork, which takes the lock that calls run under. It must not allocate.
+ * during a fork, which takes the lock that calls run under, and not inside a slow path. It
+ * must not allocate.
  */
 #ifndef HAK_COMMON_TICKER_H
 #define HAK_COMMON_TICKER_H

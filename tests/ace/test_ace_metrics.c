@@ -24,6 +24,7 @@ static void rates(void)
 	at.ops += 1000;
 	at.lock_wait_ns += 5000000;
 	at.llc_miss_ppm = 120000;
+	at.llc_confidence = 90;
 	at.kept_bytes = 30;
 	at.live_bytes = 10;
 	at.class_backlog[7] = 3;
@@ -37,6 +38,10 @@ static void rates(void)
 	CHECK_U64(s.waste_bytes, 20, "waste");
 	CHECK_U64(s.class_backlog[7], 3, "backlog of a class");
 	CHECK(!ace_sample_make(&s, &meter, &at, 125000000, 0), "no time has passed");
+	at.now_ns += 1;
+	at.llc_confidence = 10;
+	ace_sample_make(&s, &meter, &at, 125000000, 0);
+	CHECK_I64(s.llc_miss_ppm, -1, "misses that are a guess");
 }
 
 /* Of 1000 operations 10 may be above the 99th percentile. */
