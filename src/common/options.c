@@ -166,8 +166,22 @@ static bool option_apply(const struct option *o, const char *s)
 	return true;
 }
 
+enum { SHOWN_BYTES = 100 }; /* of a bad value */
+
+/* A long value must not push what was wanted off the line. */
+static const char *shortened(char buf[SHOWN_BYTES], const char *s)
+{
+	static const char rest[] = "...";
+	if (strlen(s) < SHOWN_BYTES)
+		return s;
+	memcpy(buf, s, SHOWN_BYTES - sizeof(rest));
+	memcpy(buf + SHOWN_BYTES - sizeof(rest), rest, sizeof(rest));
+	return buf;
+}
+
 static void explain_bad_value(const struct option *o, const char *s)
 {
+	char shown[SHOWN_BYTES];
 	char buf[128];
 	struct text wanted;
 	text_init(&wanted, buf, sizeof(buf));
@@ -185,7 +199,7 @@ static void explain_bad_value(const struct option *o, const char *s)
 	} else {
 		text_printf(&wanted, "a number from %d to %d", o->min, o->max);
 	}
-	diag_line("%s=%s: wanted %s; the default is used", o->name, s, buf);
+	diag_line("%s=%s: wanted %s; the default is used", o->name, shortened(shown, s), buf);
 }
 
 void options_load(void)

@@ -224,6 +224,9 @@ static void backlog(unsigned cls, uint32_t blocks)
 static void drain_threshold_falls_and_rises(void)
 {
 	sim_init(&w, 1, 20000);
+	backlog(3, 255);
+	run(10);
+	CHECK_I64(threshold(3), 64, "below four times the threshold");
 	backlog(3, 1000);
 	run(1);
 	CHECK_I64(threshold(3), 64, "after one step: may be chance");

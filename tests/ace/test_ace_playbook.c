@@ -98,18 +98,19 @@ static void round_trip(void)
 static void damage(void)
 {
 	static char text[ACE_PLAYBOOK_BYTES], copy[ACE_PLAYBOOK_BYTES];
+	const size_t stride = test_scaled(16, 3);
 	size_t n;
 	learn_something();
 	book.length = 0;
 	ace_playbook_save(&book, path, "prog.m1", &w.ace);
 	n = read_file(text, sizeof(text));
-	for (size_t i = 0; i < n; i += 1 + i / 16) { /* a byte */
+	for (size_t i = 0; i < n; i += 1 + i / stride) { /* a byte */
 		memcpy(copy, text, n);
 		copy[i] ^= 1;
 		write_file(copy, n);
 		CHECK(ace_playbook_load(&book, path) != NULL && book.length == 0, "byte %zu", i);
 	}
-	for (size_t i = 0; i < n; i += 1 + i / 16) { /* the end */
+	for (size_t i = 0; i < n; i += 1 + i / stride) { /* the end */
 		write_file(text, i);
 		CHECK(ace_playbook_load(&book, path) != NULL && book.length == 0, "length %zu", i);
 	}
@@ -150,7 +151,7 @@ static void never_too_long(void)
 	char key[ACE_KEY_BYTES];
 	learn_something();
 	book.length = 0;
-	for (unsigned n = 0; n < 300; n++) {
+	for (unsigned n = 0; n < 100; n++) {
 		snprintf(key, sizeof(key), "program%u.m1.t1.r0", n);
 		REQUIRE(ace_playbook_save(&book, path, key, &w.ace) == 0, "save %u", n);
 		loads(NULL);
