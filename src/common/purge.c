@@ -19,8 +19,8 @@
 enum {
 	/* A process with less to give back than this never gets the thread. */
 	START_BYTES = 4 << 20,
-	/* A pass lasts 5 ms at most: it ends with the step, of well below a millisecond,
-	 * that this has run out in. */
+	/* A pass lasts 5 ms at most: when this is over, it ends with the step it is in and one of
+	 * each other kind, all well below a millisecond. */
 	PASS_BUDGET_NS = 4000000,
 	PAUSE_BUSY_MS = 10,        /* between passes while more is due */
 	PAUSE_WAITING_MS = 100,    /* while something will be due */
@@ -110,17 +110,23 @@ static bool phase_run_locked(enum phase phase, const struct heap_maintenance *ho
 	}
 }
 
-/* All phases once, beginning with that in which the last pass ran out of time. */
+/* All phases, each for one step at least, beginning with that in which the last pass ran out of
+ * time. */
 static enum pass_rest phases_locked(const struct heap_maintenance *how)
 {
-	static unsigned phase; /* under lock */
-	bool more = false;
-	for (unsigned i = 0; i < PHASE_COUNT; i++) {
+	static unsigned first; /* under lock */
+	unsigned begin = first, phase = first;
+	bool more = false, in_time = true;
+	do {
 		more |= phase_run_locked((enum phase)phase, how);
-		if (os_now_ns() >= how->deadline_ns)
-			return REST_NOW;
+		if (in_time && os_now_ns() >= how->deadline_ns) {
+			in_time = false;
+			first = phase;
+		}
 		phase = (phase + 1) % PHASE_COUNT;
-	}
+	} while (phase != begin);
+	if (!in_time)
+		return REST_NOW;
 	return more ? REST_LATER : REST_NONE;
 }
 
