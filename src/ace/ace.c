@@ -305,7 +305,8 @@ static void say_advice(void)
 
 __attribute__((destructor)) static void ace_destructor(void)
 {
-	if (!options.ace_enabled)
+	/* A signal handler may end the process in the middle of a tick of this thread. */
+	if (!options.ace_enabled || lock_is_mine(ticker_lock()))
 		return;
 	lock_acquire(ticker_lock());
 	say_advice();

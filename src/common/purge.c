@@ -192,13 +192,13 @@ void purge_for_limit(void)
 
 /* ---- the thread */
 
-/* Call the ticker, again and again, for `ms`, or without end if that is 0. */
+/* Sleep for `ms`, but for calls of the ticker when they are due. */
 static void pause_ms(uint32_t ms)
 {
 	const uint32_t end = os_now_ms() + ms;
 	for (;;) {
 		uint32_t tick_ms = ticker_exists() ? ticker_run() : 0;
-		int32_t left = ms == 0 ? INT32_MAX : (int32_t)(end - os_now_ms());
+		int32_t left = (int32_t)(end - os_now_ms());
 		if (left <= 0)
 			return;
 		if (tick_ms == 0 || tick_ms >= (uint32_t)left) {
