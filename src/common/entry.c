@@ -10,6 +10,7 @@
 #include "common/purge.h"
 #include "common/report.h"
 #include "common/superslab.h"
+#include "common/ticker.h"
 
 static _Atomic uint64_t heapless_ops;
 
@@ -119,6 +120,9 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	thread_finish_attach();
 	if (limit_is_due())
 		purge_for_limit();
+	/* Nothing was freed: only the ticker may be waiting. */
+	if (HAK_UNLIKELY(ticker_exists()) && thread_state.slow_depth == 0)
+		purge_kick();
 	return p;
 }
 

@@ -25,6 +25,7 @@
 
 enum lock_rank {
 	LOCK_RANK_INIT,
+	LOCK_RANK_TICKER,
 	LOCK_RANK_MAINTENANCE,
 	LOCK_RANK_HEAPS,   /* the list of all heaps */
 	LOCK_RANK_HEAP,    /* one heap */

@@ -7,6 +7,10 @@
 
 #include "common/base.h"
 
+enum { OPTIONS_PATH_BYTES = 1024 };
+
+enum { ACE_LEARNER_DISCOUNTED, ACE_LEARNER_UCB1 };
+
 struct options {
 	int32_t on_error_report; /* 1: report a bad pointer and go on; 0: abort */
 	int32_t stats_at_exit;
@@ -23,6 +27,12 @@ struct options {
 	int32_t ace_max_p99_lat_ns;
 	int32_t ace_max_rss_mb;
 	int32_t ace_max_cpu_percent;
+	int32_t ace_thread;          /* 1: the maintenance thread runs it; 0: slow paths */
+	int32_t ace_learner;         /* ACE_LEARNER_... */
+	bool ace_max_rss_given;      /* not the default */
+	uint32_t given_knobs;        /* bit k: the user has set knob k */
+	char ace_trace[OPTIONS_PATH_BYTES];    /* empty: none */
+	char ace_playbook[OPTIONS_PATH_BYTES];
 };
 
 /* Read-only after start-up. */
