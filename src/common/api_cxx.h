@@ -21,4 +21,10 @@ void *cxx_new_aligned(size_t size, size_t align);
 void cxx_delete(void *p);
 void cxx_delete_aligned(void *p, size_t align);
 
+/* What they do where the thread cache does not help. `origin` says which of the two families
+ * of operators is meant. cxx_new_slow() calls the new-handler, and throws. */
+HAK_COLD void *cxx_new_slow(size_t size, size_t align, enum origin origin);
+HAK_COLD void cxx_delete_slow(void *p, enum origin origin);
+HAK_COLD void cxx_delete_sized_slow(void *p, size_t size, size_t align, enum origin origin);
+
 #endif

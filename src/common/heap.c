@@ -1,5 +1,8 @@
 #include "common/heap.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "common/knobs.h"
 #include "common/meta.h"
 #include "common/options.h"
@@ -90,6 +93,12 @@ static struct heap *heap_create(void)
 	return h;
 }
 
+/* The calling thread has h. */
+static void heap_set_thread(struct heap *h)
+{
+	atomic_store_relaxed(&h->thread_id, (uint32_t)syscall(SYS_gettid));
+}
+
 struct heap *heap_acquire(void)
 {
 	struct heap *h;
@@ -101,8 +110,11 @@ struct heap *heap_acquire(void)
 	}
 	lock_release(&heaps_lock);
 	if (h == NULL)
-		return heap_create();
-	tcache_refresh(&h->tcache);
+		h = heap_create();
+	else
+		tcache_refresh(&h->tcache);
+	if (h != NULL)
+		heap_set_thread(h);
 	return h;
 }
 
@@ -200,7 +212,7 @@ bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, 
 
 static void double_free(const void *block)
 {
-	report_double_free(block, "found when the block was returned to its slab");
+	report_double_free(block, "free", "found when the block was returned to its slab");
 }
 
 /* Put those of n blocks, from the first on, that are s's; returns how many. */
@@ -297,10 +309,15 @@ void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n)
 void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n)
 {
 	void *blocks[TCACHE_SLOTS];
+	unsigned sound = 0;
 	HAK_ASSERT(n <= TCACHE_SLOTS);
-	for (unsigned i = 0; i < n; i++)
-		blocks[i] = cached[i].block;
-	heap_put(h, cls, blocks, n);
+	for (unsigned i = 0; i < n; i++) {
+		if (HAK_LIKELY(slab_entry_is_sound(cls, &cached[i])))
+			blocks[sound++] = cached[i].block;
+		else
+			report_bad_entry(cls, &cached[i], "found when it left the cache");
+	}
+	heap_put(h, cls, blocks, sound);
 }
 
 /* Return what a class's depot holds to the slabs. No lock is held. */
@@ -678,8 +695,10 @@ bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 	return visit(&orphans.lock, arg);
 }
 
-void heap_after_fork(const struct heap *mine)
+void heap_after_fork(struct heap *mine)
 {
+	if (mine != NULL)
+		heap_set_thread(mine);
 	/* They keep their slabs and cached blocks for the child's next threads. */
 	LIST_FOR_EACH(n, &all_heaps) {
 		struct heap *h = LIST_ENTRY(n, struct heap, all_link);

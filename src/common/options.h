@@ -11,6 +11,9 @@ struct options {
 	int32_t on_error_report; /* 1: report a bad pointer and go on; 0: abort */
 	int32_t stats_at_exit;
 	int32_t verbose;
+	int32_t check_full;      /* see check.h; thread caches have no capacity */
+	int32_t sample_guard;    /* one allocation in so many is guarded; 0: none. See guard.h */
+	int32_t debug_trace;     /* see debug_trace.h; thread caches have no capacity */
 	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
 	int32_t background;      /* the maintenance thread may be started */
 	int32_t ace_enabled;

@@ -62,6 +62,10 @@ void registry_clear(uintptr_t base, unsigned units)
 {
 	/* The record stays: it is never unmapped, and a racing reader of a stale
 	 * pointer then reads a record of that kind rather than NULL. */
-	for (unsigned i = 0; i < units; i++)
-		atomic_store_relaxed(&registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES)->tag, 0);
+	for (unsigned i = 0; i < units; i++) {
+		struct registry_unit *unit = registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES);
+		unsigned kind = tag_kind(unit_tag(unit));
+		if (kind != UNIT_NONE) /* for reports: see tag_last_kind() */
+			atomic_store_relaxed(&unit->tag, (uintptr_t)kind << 8);
+	}
 }

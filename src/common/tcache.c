@@ -2,9 +2,12 @@
 
 #include <string.h>
 
+#include "common/debug_trace.h"
+#include "common/fault.h"
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/options.h"
+#include "common/report.h"
 
 static struct cached_block nothing;
 
@@ -68,11 +71,12 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned n)
 static void follow_knobs(struct tcache *tc)
 {
 	tc->knob_epoch = knob_epoch();
+	const bool off = options.rare_paths || options.check_full || options.debug_trace;
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
-		unsigned capacity = options.rare_paths ? 0 : capacity_for(cls);
+		unsigned capacity = off ? 0 : capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
 		tc->bins[cls].limit = tc->bins[cls].bottom + capacity;
-		tc->bundle[cls] = (uint8_t)(options.rare_paths ? 1 : bundle_for(capacity));
+		tc->bundle[cls] = (uint8_t)(off ? 1 : bundle_for(capacity));
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
 	}
@@ -95,17 +99,39 @@ void tcache_refresh(struct tcache *tc)
 		follow_knobs(tc);
 }
 
+/* Drop those of n entries that are not what the bin may hold; returns how many are left. */
+static unsigned only_sound(unsigned cls, struct cached_block *entries, unsigned n)
+{
+	unsigned sound = 0;
+	for (unsigned i = 0; i < n; i++) {
+		if (HAK_LIKELY(slab_entry_is_sound(cls, &entries[i])))
+			entries[sound++] = entries[i];
+		else
+			report_bad_entry(cls, &entries[i], "found when it was to be handed out");
+	}
+	return sound;
+}
+
 void *tcache_refill(struct tcache *tc, unsigned cls)
 {
+	unsigned n;
+	void *p;
 	tcache_refresh(tc);
 	HAK_ASSERT(tcache_count(tc, cls) == 0);
-	set_count(tc, cls, heap_take(tc->heap, cls, tc->bins[cls].bottom + 1, tc->bundle[cls]));
-	return tcache_pop(tc, cls);
+	do { /* again, if blocks were there but none of them is sound */
+		n = heap_take(tc->heap, cls, tc->bins[cls].bottom + 1, tc->bundle[cls]);
+		fault_spoil(cls, tc->bins[cls].bottom + 1, n);
+		set_count(tc, cls, only_sound(cls, tc->bins[cls].bottom + 1, n));
+	} while (HAK_UNLIKELY(n > 0 && tcache_count(tc, cls) == 0));
+	p = tcache_pop(tc, cls);
+	trace_pop(cls, p);
+	return p;
 }
 
 void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
 {
 	unsigned count, n;
+	trace_push(cls, block);
 	tcache_refresh(tc);
 	if (tcache_push(tc, cls, block, state))
 		return;

@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "arch/arch.h"
+#include "common/check.h"
 #include "common/diag.h"
 #include "common/fork.h"
+#include "common/guard.h"
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/lock.h"
@@ -37,6 +41,12 @@ uint32_t thread_assign_number(void)
 		number = (atomic_add_relaxed(&last, 1) + 1) & (UINT32_MAX >> 1);
 	thread_state.number = number;
 	return number;
+}
+
+uint32_t thread_os_id(void)
+{
+	const struct heap *h = thread_state.heap;
+	return h != NULL ? atomic_load_relaxed(&h->thread_id) : (uint32_t)syscall(SYS_gettid);
 }
 
 /* ---- start-up */
@@ -87,12 +97,16 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	hak_init_once();
 	options_load();
 	purge_allow_thread();
+	if (options.check_full || options.sample_guard > 0)
+		guard_install_handler();
 	if (options.verbose)
 		diag_line("version %s is loaded, on %s", hak_version(), arch_get()->name);
 }
 
 __attribute__((destructor)) static void library_destructor(void)
 {
+	if (options.check_full)
+		check_everything();
 	if (options.stats_at_exit)
 		stats_print_to_stderr();
 }

@@ -10,4 +10,11 @@ HAK_INLINE void hak_cpu_relax(void)
 	__asm__ volatile("isb" ::: "memory");
 }
 
+/* Top byte ignore: bits 56 to 63 (Arm ARM D5.1.3). */
+#define hak_untagged hak_untagged
+HAK_INLINE uintptr_t hak_untagged(uintptr_t addr)
+{
+	return addr & ((UINT64_C(1) << 56) - 1);
+}
+
 #endif
