@@ -11,6 +11,8 @@
 #include "common/os.h"
 #include "common/registry.h"
 #include "common/report.h"
+#include "common/sample.h"
+#include "common/thread.h"
 
 enum { FILL_BYTE = 0xca };
 
@@ -88,6 +90,19 @@ void *guard_alloc(size_t bytes, size_t align, bool sampled, enum origin origin)
 	count(g, 1);
 	registry_set(g->region, (unsigned)(g->region_bytes / HAK_UNIT_BYTES), UNIT_GUARD, g);
 	return (void *)g->block;
+}
+
+static void *sampled_alloc(size_t bytes, size_t align)
+{
+	if (bytes > GUARD_SAMPLED_MAX_BYTES)
+		return NULL;
+	return guard_alloc(bytes, align, true, (enum origin)thread_state.origin);
+}
+
+void guard_sample(uint32_t every)
+{
+	static const struct sampler_hooks hooks = { .provide = sampled_alloc };
+	sampler_set(SAMPLER_GUARD, &hooks, every);
 }
 
 /* ---- free */

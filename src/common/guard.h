@@ -19,7 +19,8 @@ struct lock;
 enum {
 	GUARD_LIVE_MAX = 4096, /* mappings are scarce: 65530 a process, three a block */
 	GUARD_FREED_MAX = 1024,
-	GUARD_SAMPLED_MAX = 256, /* live ones that were sampled */
+	GUARD_SAMPLED_MAX = 256, /* live ones that were sampled, of */
+	GUARD_SAMPLED_MAX_BYTES = 1 << 20,
 };
 
 struct guarded {
@@ -42,6 +43,9 @@ bool guard_starts(const struct guarded *g, uintptr_t p);
 
 /* The gate has found that g's block starts at p. */
 void guard_free(struct guarded *g, const struct free_call *call);
+
+/* Sample one allocation in `every`. */
+void guard_sample(uint32_t every);
 
 /* Let those of SIGSEGV that hit a guarded region be reported; others go to the
  * handler that was there before. */

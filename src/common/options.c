@@ -7,6 +7,7 @@
 
 #include "common/diag.h"
 #include "common/knobs.h"
+#include "common/os.h"
 
 struct options options = {
 	.background = 1,
@@ -38,6 +39,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
 	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
 	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
+	{ .name = "HAKMEM_NT_THRESHOLD", .max = INT32_MAX, .knob = 1 + HAK_KNOB_NT_THRESHOLD },
 	{ .name = "HAKMEM_PURGE_DELAY_MS", .max = INT32_MAX, .knob = 1 + HAK_KNOB_PURGE_DELAY_MS },
 	{ .name = "HAKMEM_TCACHE_CAPACITY", .max = INT32_MAX, .knob = 1 + HAK_KNOB_TCACHE_CAPACITY },
 	{ .name = "HAKMEM_BUNDLE_WIDTH", .max = INT32_MAX, .knob = 1 + HAK_KNOB_BUNDLE_WIDTH },
@@ -58,9 +60,8 @@ static const struct option table[] = {
 	  .max = 100 },
 };
 
-/* The variable's value, or NULL. getenv() without its later surprises: no lock,
- * and callable from the first malloc on. */
-static const char *environment_value(const char *name)
+/* getenv() without its later surprises: no lock, and callable from the first malloc on. */
+const char *options_variable(const char *name)
 {
 	size_t n = strlen(name);
 	for (char **e = environ; *e != NULL; e++)
@@ -127,19 +128,25 @@ static void explain_bad_value(const struct option *o, const char *s)
 	diag_line("%s=%s: wanted %s; the default is used", o->name, s, buf);
 }
 
+static void read_environment(void)
+{
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
+		const char *s = options_variable(table[i].name);
+		if (s != NULL && !option_apply(&table[i], s))
+			explain_bad_value(&table[i], s);
+	}
+	if (options.ace_enabled)
+		diag_line("HAKMEM_ACE_ENABLED=1: this version has no ACE yet; knobs keep their settings");
+}
+
 void options_load(void)
 {
 	static bool loaded;
 	if (loaded || environ == NULL)
 		return;
 	loaded = true;
-	if (getauxval(AT_SECURE) != 0)
-		return;
-	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
-		const char *s = environment_value(table[i].name);
-		if (s != NULL && !option_apply(&table[i], s))
-			explain_bad_value(&table[i], s);
-	}
-	if (options.ace_enabled)
-		diag_line("HAKMEM_ACE_ENABLED=1: this version has no ACE yet; knobs keep their settings");
+	if (getauxval(AT_SECURE) == 0)
+		read_environment();
+	if (!HAKMEM_TESTING)
+		os_seal(&options, sizeof(options));
 }

@@ -5,9 +5,12 @@
 #ifndef HAK_COMMON_OPTIONS_H
 #define HAK_COMMON_OPTIONS_H
 
+#include "arch/detect.h"
 #include "common/base.h"
 
+/* Fills whole pages, alone in them, so that they can be made read-only. */
 struct options {
+	alignas(HAK_ARCH_MAX_PAGE_BYTES)
 	int32_t on_error_report; /* 1: report a bad pointer and go on; 0: abort */
 	int32_t stats_at_exit;
 	int32_t verbose;
@@ -25,8 +28,11 @@ struct options {
 	int32_t ace_max_cpu_percent;
 };
 
-/* Read-only after start-up. */
+/* Read-only from options_load() on, but in builds for tests. */
 extern struct options options;
+
+/* A variable's value, or NULL. */
+const char *options_variable(const char *name);
 
 /* Read the environment if it is there and has not been read yet. */
 void options_load(void);

@@ -26,13 +26,13 @@ static bool reserve_leaf(uintptr_t root_index)
 	void *leaf;
 	if (atomic_load_relaxed(&registry_root[root_index]) != 0)
 		return true;
-	leaf = os_map(bytes, os_page_bytes());
+	leaf = os_map_guarded(bytes);
 	if (leaf == NULL)
 		return false;
 	/* Release: whoever finds the leaf finds zeros. Pairs with the dependent load. */
 	if (!atomic_cas_acq_rel(&registry_root[root_index], &absent,
 				(uintptr_t)leaf - (uintptr_t)&registry_absent))
-		os_unmap(leaf, bytes); /* another thread was faster */
+		os_unmap_guarded(leaf, bytes); /* another thread was faster */
 	return true;
 }
 

@@ -26,7 +26,7 @@ _Thread_local struct thread_local_state thread_state = {
 };
 HAK_STATIC_ASSERT(sizeof(struct thread_local_state) <= 64, "static TLS is scarce");
 
-enum { STRAY_FREES_MAX = 32 };
+enum { STRAY_FREES_MAX = 32, VERBOSE_TEXT_BYTES = 1024 };
 
 static struct lock init_lock = LOCK_INITIALIZER(LOCK_RANK_INIT);
 static _Atomic bool initialised;
@@ -74,6 +74,8 @@ static HAK_COLD void init_once_slow(void)
 		size_class_init();
 		knob_reset_all();
 		options_load();
+		if (options.sample_guard > 0)
+			guard_sample((uint32_t)options.sample_guard);
 		have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
 		atomic_store_release(&initialised, true); /* pairs with hak_init_once() */
 	}
@@ -90,6 +92,15 @@ void hak_init_once(void)
 		init_once_slow();
 }
 
+static HAK_COLD void say_version(void)
+{
+	char buf[VERBOSE_TEXT_BYTES];
+	struct text t;
+	text_init(&t, buf, sizeof(buf));
+	arch_text_choice(&t);
+	diag_line("version %s is loaded, on %s", hak_version(), buf);
+}
+
 /* The C library is up: what could not be done at the first malloc, which the
  * dynamic loader may make long before. */
 __attribute__((constructor(101))) static void library_constructor(void)
@@ -100,7 +111,7 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	if (options.check_full || options.sample_guard > 0)
 		guard_install_handler();
 	if (options.verbose)
-		diag_line("version %s is loaded, on %s", hak_version(), arch_get()->name);
+		say_version();
 }
 
 __attribute__((destructor)) static void library_destructor(void)
