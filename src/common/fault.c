@@ -12,6 +12,11 @@ void fault_plant(enum fault fault)
 	atomic_store_relaxed(&planted, (int)fault);
 }
 
+bool fault_is_planted(void)
+{
+	return atomic_load_relaxed(&planted) != (int)FAULT_NONE;
+}
+
 bool fault_take(enum fault fault)
 {
 	int expected = (int)fault;

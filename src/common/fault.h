@@ -19,6 +19,7 @@ enum fault {
 #if HAKMEM_TESTING
 /* Let `fault` happen once, as soon as it can. */
 void fault_plant(enum fault fault);
+bool fault_is_planted(void);
 /* Is it to happen now? */
 bool fault_take(enum fault fault);
 /* n entries go into a bin of class cls: spoil the one that is handed out first. */

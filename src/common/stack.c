@@ -42,13 +42,12 @@ static void walk(struct stack *out, unsigned n, uintptr_t frame)
 	uintptr_t probed = 0;
 	while (n < STACK_FRAMES_MAX && frame != 0 && frame % sizeof(uintptr_t) == 0) {
 		uintptr_t next, pc;
-		if (frame / PROBE_BYTES != probed) {
+		uintptr_t last = (frame + sizeof(uintptr_t)) / PROBE_BYTES;
+		if (frame / PROBE_BYTES != probed || last != probed) {
 			if (!stack_is_readable(frame))
 				break;
-			probed = frame / PROBE_BYTES;
+			probed = last;
 		}
-		if ((frame + 2 * sizeof(uintptr_t)) / PROBE_BYTES != probed)
-			break; /* not wholly in what was probed */
 		next = word_at(frame);
 		pc = code_address(word_at(frame + sizeof(uintptr_t)));
 		if (pc == 0)
