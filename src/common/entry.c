@@ -8,6 +8,7 @@
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/options.h"
 #include "common/os.h"
 #include "common/purge.h"
@@ -118,6 +119,8 @@ static HAK_COLD void reclaim(void)
 	huge_purge(0);
 	if (h != NULL)
 		heap_reclaim(h);
+	if (limit_is_hard()) /* which counts free units that are not given back */
+		purge_everything();
 	superslab_unmap_free();
 }
 
@@ -215,6 +218,8 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
+	if (limit_is_due())
+		purge_for_limit();
 	return p;
 }
 
@@ -284,8 +289,9 @@ static void release(void *p, const struct place *at, const struct free_call *cal
 	}
 	h = thread_heap_for_free();
 	if (h == NULL) {
+		struct cached_block one = { at->state, p };
 		atomic_store_relaxed(at->state, BLOCK_CACHED);
-		heap_put(NULL, at->kind, &p, 1);
+		heap_put(NULL, at->kind, &one, 1);
 	} else {
 		tcache_put_slow(&h->tcache, at->kind, p, at->state);
 	}

@@ -1,5 +1,7 @@
 #include "common/meta.h"
 
+#include "arch/inline.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/os.h"
 
@@ -8,7 +10,7 @@ enum { META_CHUNK_MIN_BYTES = 256 * 1024, META_CHUNK_MAX_BYTES = 16 * 1024 * 102
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_META);
 static uintptr_t next, end; /* under lock: the chunk being carved */
-static _Atomic size_t carved_bytes;
+static _Atomic size_t carved_bytes, mapped_bytes;
 
 struct lock *meta_lock(void)
 {
@@ -26,6 +28,11 @@ static size_t chunk_bytes(void)
 	return min_size(max_size(quarter, META_CHUNK_MIN_BYTES), META_CHUNK_MAX_BYTES);
 }
 
+size_t meta_mapped_bytes(void)
+{
+	return atomic_load_relaxed(&mapped_bytes);
+}
+
 static bool meta_refill_locked(size_t bytes)
 {
 	size_t chunk = align_up(max_size(bytes, chunk_bytes()), os_page_bytes());
@@ -36,6 +43,8 @@ static bool meta_refill_locked(size_t bytes)
 	}
 	if (p == NULL)
 		return false;
+	atomic_add_relaxed(&mapped_bytes, chunk);
+	limit_charge_records(chunk);
 	next = (uintptr_t)p;
 	end = next + chunk;
 	return true;
@@ -64,6 +73,12 @@ void *meta_alloc(size_t bytes, size_t align)
 	return p;
 }
 
+/* Records are written by different threads: none shares a line with another. */
+static size_t record_align(void)
+{
+	return max_size(META_RECORD_ALIGN, hak_cacheline_bytes());
+}
+
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
 {
 	void **record;
@@ -72,7 +87,7 @@ void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
 	if (record != NULL)
 		pool->free = *record;
 	else
-		record = meta_alloc_locked(bytes, HAK_CACHELINE / 2);
+		record = meta_alloc_locked(bytes, record_align());
 	lock_release(&lock);
 	return record;
 }

@@ -19,6 +19,9 @@ struct options {
 	int32_t debug_trace;     /* see debug_trace.h; thread caches have no capacity */
 	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
 	int32_t background;      /* the maintenance thread may be started */
+	uint64_t limit_bytes;      /* 0: none */
+	uint64_t hard_limit_bytes;
+	int32_t counter_threads; /* that may have perf events open */
 	int32_t ace_enabled;
 	int32_t ace_fast_interval_ms;
 	int32_t ace_slow_interval_s;

@@ -7,12 +7,14 @@
 
 #include "arch/arch.h"
 #include "common/check.h"
+#include "common/counters.h"
 #include "common/diag.h"
 #include "common/fork.h"
 #include "common/guard.h"
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/lock.h"
+#include "common/missrate.h"
 #include "common/options.h"
 #include "common/os.h"
 #include "common/purge.h"
@@ -60,6 +62,7 @@ static void thread_exit(void *heap)
 		thread_state.tcache = &tcache_dead;
 		heap_release(thread_state.heap);
 		thread_state.heap = NULL;
+		counters_stop();
 	}
 	slow_leave(&scope);
 }
@@ -110,6 +113,8 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	purge_allow_thread();
 	if (options.check_full || options.sample_guard > 0)
 		guard_install_handler();
+	if (options.ace_enabled || (options.verbose && options.stats_at_exit))
+		missrate_start();
 	if (options.verbose)
 		say_version();
 }

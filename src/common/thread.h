@@ -26,6 +26,7 @@ struct thread_local_state {
 	uint8_t stray_frees;   /* before the thread had a heap */
 	uint8_t origin;        /* enum origin of the slow allocation that is running */
 	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
+	uint8_t counter_slot;  /* of counters.c; 0: none */
 };
 
 extern _Thread_local struct thread_local_state thread_state;
