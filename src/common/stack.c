@@ -63,7 +63,9 @@ static void walk(struct stack *out, unsigned n, uintptr_t frame)
 
 void stack_capture(struct stack *out)
 {
-	walk(out, 0, (uintptr_t)__builtin_frame_address(0));
+	/* Read now: the call below may be a tail call, which takes this frame's place. */
+	uintptr_t callers_frame = word_at((uintptr_t)__builtin_frame_address(0));
+	stack_capture_from(out, (uintptr_t)__builtin_return_address(0), callers_frame);
 }
 
 void stack_capture_from(struct stack *out, uintptr_t pc, uintptr_t frame)
