@@ -352,10 +352,11 @@ bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks,
 		n -= bundle;
 	}
 	kept = n == 0;
-	if (!options.rare_paths)
+	if (!kept && !options.rare_paths)
 		n = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);
-	send_foreign(cls, blocks, n);
+	if (!kept)
+		send_foreign(cls, blocks, n);
 	return kept;
 }
 
