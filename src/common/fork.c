@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include "arch/arch.h"
+#include "common/check.h"
+#include "common/guard.h"
 #include "common/cgroup.h"
 #include "common/counters.h"
 #include "common/heap.h"
@@ -20,6 +22,7 @@ static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 {
 	return visit(ticker_lock(), arg) && visit(purge_lock(), arg) && heap_for_each_lock(visit, arg) &&
 	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
+	       visit(guard_lock(), arg) && visit(check_lock(), arg) &&
 	       visit(meta_lock(), arg) && visit(arch_lock(), arg) &&
 	       visit(cgroup_lock(), arg);
 }

@@ -32,6 +32,8 @@ enum lock_rank {
 	LOCK_RANK_ORPHANS, /* the heap of slabs whose thread is gone */
 	LOCK_RANK_POOL,    /* superslabs and spans */
 	LOCK_RANK_HUGE,
+	LOCK_RANK_GUARD,   /* freed guarded blocks */
+	LOCK_RANK_CHECK,   /* notes of full checking, and its quarantine */
 	LOCK_RANK_META,
 	LOCK_RANK_ARCH,
 	LOCK_RANK_CGROUP,

@@ -9,6 +9,7 @@
 #include "common/diag.h"
 #include "common/knobs.h"
 #include "common/limit.h"
+#include "common/os.h"
 #include "common/scan.h"
 
 /* A limit below this is a mistake: nothing runs in it. */
@@ -41,6 +42,9 @@ struct option {
 
 static const struct option table[] = {
 	{ .name = "HAKMEM_ON_ERROR", .value = &options.on_error_report, .words = { "abort", "report" } },
+	{ .name = "HAKMEM_CHECK", .value = &options.check_full, .words = { "default", "full" } },
+	{ .name = "HAKMEM_SAMPLE_GUARD", .value = &options.sample_guard, .max = 1000000000 },
+	{ .name = "HAKMEM_DEBUG_TRACE", .value = &options.debug_trace, .max = 1 },
 	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
@@ -202,14 +206,8 @@ static void explain_bad_value(const struct option *o, const char *s)
 	diag_line("%s=%s: wanted %s; the default is used", o->name, shortened(shown, s), buf);
 }
 
-void options_load(void)
+static void read_environment(void)
 {
-	static bool loaded;
-	if (loaded || environ == NULL)
-		return;
-	loaded = true;
-	if (getauxval(AT_SECURE) != 0)
-		return;
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
 		const char *s = options_variable(table[i].name);
 		if (s != NULL && !option_apply(&table[i], s))
@@ -218,4 +216,16 @@ void options_load(void)
 	limit_set(options.limit_bytes, options.hard_limit_bytes);
 	if (options.ace_enabled && !HAKMEM_WITH_ACE)
 		diag_line("HAKMEM_ACE_ENABLED=1: this build has no ACE; knobs keep their settings");
+}
+
+void options_load(void)
+{
+	static bool loaded;
+	if (loaded || environ == NULL)
+		return;
+	loaded = true;
+	if (getauxval(AT_SECURE) == 0)
+		read_environment();
+	if (!HAKMEM_TESTING)
+		os_seal(&options, sizeof(options));
 }
