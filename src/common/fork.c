@@ -8,13 +8,15 @@
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/purge.h"
+#include "common/statpage.h"
 #include "common/superslab.h"
 #include "common/thread.h"
 
 /* Every lock, in the order of ranks, until visit() says false. */
 static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 {
-	return visit(purge_lock(), arg) && heap_for_each_lock(visit, arg) &&
+	return visit(purge_lock(), arg) && visit(statpage_lock(), arg) &&
+	       heap_for_each_lock(visit, arg) &&
 	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
 	       visit(meta_lock(), arg) && visit(arch_lock(), arg);
 }
@@ -69,6 +71,7 @@ static void fork_child(void)
 {
 	heap_after_fork(thread_state.heap);
 	purge_after_fork();
+	statpage_after_fork();
 	for_each_lock(free_in_child, NULL);
 	lock_fork_end();
 	if (_IO_list_resetlock)

@@ -30,6 +30,8 @@ struct option {
 static const struct option table[] = {
 	{ .name = "HAKMEM_ON_ERROR", .value = &options.on_error_report, .words = { "abort", "report" } },
 	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },
+	{ .name = "HAKMEM_STATS_PAGE", .value = &options.stats_page, .max = 1 },
+	{ .name = "HAKMEM_STATS_PAGE_KEEP", .value = &options.stats_page_keep, .max = INT32_MAX },
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
@@ -55,9 +57,8 @@ static const struct option table[] = {
 	  .max = 100 },
 };
 
-/* The variable's value, or NULL. getenv() without its later surprises: no lock,
- * and callable from the first malloc on. */
-static const char *environment_value(const char *name)
+/* getenv() without its later surprises: no lock, and callable from the first malloc on. */
+const char *options_environment(const char *name)
 {
 	size_t n = strlen(name);
 	for (char **e = environ; *e != NULL; e++)
@@ -133,7 +134,7 @@ void options_load(void)
 	if (getauxval(AT_SECURE) != 0)
 		return;
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
-		const char *s = environment_value(table[i].name);
+		const char *s = options_environment(table[i].name);
 		if (s != NULL && !option_apply(&table[i], s))
 			explain_bad_value(&table[i], s);
 	}

@@ -12,6 +12,8 @@ struct options {
 	int32_t stats_at_exit;
 	int32_t verbose;
 	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
+	int32_t stats_page;      /* show figures to other processes: statpage.h */
+	int32_t stats_page_keep; /* the process of this pid leaves its page behind at its exit */
 	int32_t background;      /* the maintenance thread may be started */
 	int32_t ace_enabled;
 	int32_t ace_fast_interval_ms;
@@ -27,5 +29,9 @@ extern struct options options;
 
 /* Read the environment if it is there and has not been read yet. */
 void options_load(void);
+
+/* A variable of the environment, or NULL; callable from the first malloc on. Not for a
+ * program with raised privileges. */
+const char *options_environment(const char *name);
 
 #endif

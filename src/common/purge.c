@@ -10,6 +10,7 @@
 #include "common/options.h"
 #include "common/os.h"
 #include "common/remote.h"
+#include "common/statpage.h"
 #include "common/superslab.h"
 #include "common/thread.h"
 
@@ -69,19 +70,23 @@ static enum pass_rest maintenance_pass(void)
 	return more_slabs || more_units || huge_cached_bytes() > 0 ? REST_LATER : REST_NONE;
 }
 
-/* Wait until purge_kick() sees work. */
+/* Wait until purge_kick() sees work; write the statistics page meanwhile. */
 static void wait_for_work(void)
 {
 	atomic_store_relaxed(&asleep, 1);
 	/* What came in between is small, or its next slow path kicks. */
-	while (atomic_load_relaxed(&asleep) == 1)
-		futex_wait(&asleep, 1, 0);
+	while (atomic_load_relaxed(&asleep) == 1) {
+		futex_wait(&asleep, 1, statpage_period_ms());
+		statpage_tick();
+	}
 }
 
 static void maintenance_main(void)
 {
 	for (;;) {
-		switch (maintenance_pass()) {
+		enum pass_rest rest = maintenance_pass();
+		statpage_tick();
+		switch (rest) {
 		case REST_NOW:
 			futex_sleep_ms(PAUSE_BUSY_MS);
 			break;
@@ -128,6 +133,7 @@ static void pass_by_caller(void)
 	if (slow_enter(&scope)) {
 		atomic_store_relaxed(&next_pass_ms, os_now_ms() + PAUSE_WAITING_MS);
 		maintenance_pass();
+		statpage_tick();
 	}
 	slow_leave(&scope);
 }
@@ -143,7 +149,7 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (pending_bytes() < START_BYTES)
+		if (pending_bytes() < START_BYTES && !statpage_is_due())
 			break;
 		if (may_start_thread())
 			start_thread();

@@ -12,6 +12,7 @@
 #include "common/options.h"
 #include "common/os.h"
 #include "common/purge.h"
+#include "common/statpage.h"
 #include "common/stats.h"
 #include "common/tcache.h"
 
@@ -87,12 +88,14 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	hak_init_once();
 	options_load();
 	purge_allow_thread();
+	statpage_start();
 	if (options.verbose)
 		diag_line("version %s is loaded, on %s", hak_version(), arch_get()->name);
 }
 
 __attribute__((destructor)) static void library_destructor(void)
 {
+	statpage_stop();
 	if (options.stats_at_exit)
 		stats_print_to_stderr();
 }
