@@ -75,6 +75,30 @@ static void begin_sample(const char *name, bool counter, unsigned i)
 	fputc('"', job.out);
 }
 
+/* Prometheus wants base units: what our units, at a name's end, become, and divided by
+ * what. */
+static double convert_unit(char *name, size_t size)
+{
+	static const struct {
+		const char *ours, *theirs;
+		double divisor;
+	} units[] = {
+		{ "_ns", "_seconds", 1e9 },
+		{ "_permille", "_ratio", 1e3 },
+		{ "_ppm", "_ratio", 1e6 },
+		{ "_percent", "_ratio", 1e2 },
+	};
+	size_t n = strlen(name);
+	for (unsigned i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+		size_t unit = strlen(units[i].ours);
+		if (n > unit && strcmp(name + n - unit, units[i].ours) == 0) {
+			snprintf(name + n - unit, size - (n - unit), "%s", units[i].theirs);
+			return units[i].divisor;
+		}
+	}
+	return 1;
+}
+
 static bool is_total(const char *name, char *stem, size_t size)
 {
 	static const char *const counters[] = { "purge_failures", "map_failures", "remote_batches",
@@ -95,6 +119,7 @@ static void print_figure(const char *name, const char *help, double (*value)(con
 {
 	char stem[64];
 	bool counter = is_total(name, stem, sizeof(stem)), begun = false;
+	double divisor = convert_unit(stem, sizeof(stem));
 	for (unsigned i = 0; i < job.count; i++) {
 		double v = value(job.pages[i]);
 		if (v < 0)
@@ -103,7 +128,7 @@ static void print_figure(const char *name, const char *help, double (*value)(con
 			begin_family(stem, counter, help);
 		begun = true;
 		begin_sample(stem, counter, i);
-		fprintf(job.out, "} %.0f\n", v);
+		fprintf(job.out, "} %.15g\n", v / divisor);
 	}
 }
 

@@ -66,7 +66,7 @@ static void draw_head(struct view *v, const struct statpage *p, const struct sta
 	     size_text(a, (double)n->stats.large_bytes), size_text(b, (double)n->stats.huge_bytes),
 	     size_text(c, rate(p, before, (int64_t)n->stats.purged_bytes_total,
 			       (int64_t)before->now.stats.purged_bytes_total)),
-	     size_text(d, (double)n->metrics.remote_backlog_bytes),
+	     count_text(d, (double)n->metrics.remote_backlog),
 	     mallocs < 0 ? "-" : count_text(drawn, mallocs));
 	if (n->metrics.cache_miss_ppm >= 0)
 		line(v, VIEW_PLAIN, "cache misses %.2f %% (%s, confidence %d %%)",

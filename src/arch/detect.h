@@ -4,14 +4,31 @@
 
 #if defined(__x86_64__)
 #define HAK_ARCH_X86_64 1
+#define HAK_ARCH_NAME "x86_64"
 #else
 #define HAK_ARCH_X86_64 0
 #endif
 
 #if defined(__aarch64__)
 #define HAK_ARCH_AARCH64 1
+#define HAK_ARCH_NAME "aarch64"
 #else
 #define HAK_ARCH_AARCH64 0
+#endif
+
+#define HAK_ARCH_HAS_NATIVE (HAK_ARCH_X86_64 || HAK_ARCH_AARCH64)
+#if !HAK_ARCH_HAS_NATIVE
+#define HAK_ARCH_NAME "generic"
+#endif
+
+/* The largest page of the target's kernels that its linkers lay segments out for. A
+ * larger alignment of a variable would not be kept by every loader. */
+#if HAK_ARCH_X86_64
+#define HAK_ARCH_MAX_PAGE_BYTES 4096
+#elif HAK_ARCH_AARCH64
+#define HAK_ARCH_MAX_PAGE_BYTES 65536
+#else
+#define HAK_ARCH_MAX_PAGE_BYTES 4096
 #endif
 
 #endif

@@ -5,6 +5,7 @@
 #define HAK_ARCH_INLINE_H
 
 #include "arch/detect.h"
+#include "common/atomics.h"
 #include "common/base.h"
 
 #if HAK_ARCH_X86_64
@@ -46,6 +47,27 @@ HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
 HAK_INLINE void hak_prefetch(const void *p)
 {
 	__builtin_prefetch(p);
+}
+#endif
+
+/* Take one off a number that only the calling thread changes, and others may read. True: it
+ * is not above zero any more. */
+#ifndef hak_count_down
+#define hak_count_down hak_count_down
+HAK_INLINE bool hak_count_down(_Atomic int32_t *n)
+{
+	int32_t left = atomic_load_relaxed(n) - 1;
+	atomic_store_relaxed(n, left);
+	return left <= 0;
+}
+#endif
+
+/* Bytes of a line of the data caches, where that takes one instruction to know. */
+#ifndef hak_cacheline_bytes
+#define hak_cacheline_bytes hak_cacheline_bytes
+HAK_INLINE uint32_t hak_cacheline_bytes(void)
+{
+	return 64;
 }
 #endif
 

@@ -1,8 +1,7 @@
 /* Aligned allocation: a class whose blocks are so aligned by their size, a span at
  * such a unit, or a mapping; never a larger block with a hole in front, so that
  * what the program holds is always the start of a block. */
-#include <string.h>
-
+#include "common/bulk.h"
 #include "common/entry.h"
 
 void *entry_aligned_slow(size_t align, size_t bytes)
@@ -16,6 +15,6 @@ void *entry_aligned_zalloc(size_t align, size_t bytes)
 	bool zeroed;
 	void *p = entry_alloc_slow(bytes, align, &zeroed);
 	if (p != NULL && !zeroed)
-		memset(p, 0, bytes);
+		bulk_clear(p, bytes);
 	return p;
 }

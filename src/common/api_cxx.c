@@ -21,10 +21,10 @@ static HAK_COLD _Noreturn void throw_bad_alloc(size_t size)
 }
 
 /* Handlers may throw: compiled with -fexceptions. */
-static HAK_COLD void *new_slow(size_t size, size_t align)
+void *cxx_new_slow(size_t size, size_t align)
 {
 	for (;;) {
-		void *p = entry_aligned_alloc(align, size);
+		void *p = entry_aligned_slow(align, size);
 		new_handler handler;
 		if (p != NULL)
 			return p;
@@ -38,12 +38,13 @@ static HAK_COLD void *new_slow(size_t size, size_t align)
 void *cxx_new(size_t size)
 {
 	void *p = entry_malloc_hit(size);
-	return HAK_LIKELY(p != NULL) ? p : new_slow(size, 1);
+	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, HAK_MIN_ALIGN);
 }
 
 void *cxx_new_aligned(size_t size, size_t align)
 {
-	return new_slow(size, align);
+	void *p = entry_aligned_hit(align, size);
+	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, align);
 }
 
 void cxx_delete(void *p)

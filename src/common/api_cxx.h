@@ -17,6 +17,7 @@ CXX_EXPORT void _ZdlPvSt11align_val_t(void *p, size_t align);
 
 /* The same functions under names of our own. */
 void *cxx_new(size_t size);
+HAK_COLD void *cxx_new_slow(size_t size, size_t align); /* when no hit has found one */
 void *cxx_new_aligned(size_t size, size_t align);
 void cxx_delete(void *p);
 void cxx_delete_aligned(void *p, size_t align);

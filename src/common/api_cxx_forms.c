@@ -11,8 +11,11 @@ extern __typeof__(dlsym) dlsym __attribute__((weak)); /* absent in a static prog
 
 static void *form_new(size_t size)
 {
-	void *p = _Znwm == cxx_new ? entry_malloc_hit(size) : NULL;
-	return HAK_LIKELY(p != NULL) ? p : _Znwm(size);
+	void *p;
+	if (HAK_UNLIKELY(_Znwm != cxx_new))
+		return _Znwm(size);
+	p = entry_malloc_hit(size);
+	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, HAK_MIN_ALIGN);
 }
 
 /* A nothrow form returns NULL if the basic form throws. C cannot catch, but the C++

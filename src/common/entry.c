@@ -1,7 +1,6 @@
 #include "common/entry.h"
 
-#include <string.h>
-
+#include "common/bulk.h"
 #include "common/emergency.h"
 #include "common/heap.h"
 #include "common/huge.h"
@@ -10,6 +9,13 @@
 #include "common/purge.h"
 #include "common/report.h"
 #include "common/superslab.h"
+
+static _Atomic uint64_t heapless_ops;
+
+uint64_t entry_heapless_ops(void)
+{
+	return atomic_load_relaxed(&heapless_ops);
+}
 
 /* ---- allocation */
 
@@ -62,15 +68,50 @@ static void *alloc_any(size_t bytes, size_t align, bool *zeroed)
 	return p;
 }
 
+/* An allocation of a thread that has a cache: it is counted, timed, and perhaps looked
+ * at. */
+static void *alloc_observed(struct tcache *tc, size_t bytes, size_t align, bool *zeroed)
+{
+	uint64_t begin = latency_begin(&tc->latency.allocs);
+	unsigned due = sample_count_slow(&tc->clock);
+	void *p = HAK_UNLIKELY(due != 0) ? sample_provide(due, bytes, align) : NULL;
+	*zeroed = false;
+	if (HAK_LIKELY(p == NULL)) {
+		p = alloc_any(bytes, align, zeroed);
+		if (HAK_UNLIKELY(due != 0) && p != NULL)
+			sample_look(due, p, bytes);
+	}
+	latency_end(&tc->latency, begin);
+	return p;
+}
+
+/* In a signal handler that interrupted a slow path: a hit whose turn it is to be looked at
+ * is a hit all the same. */
+static void *alloc_reentered(struct tcache *tc, size_t bytes, size_t align, bool *zeroed)
+{
+	unsigned cls = size_class_aligned(bytes, align);
+	void *p = NULL;
+	if (tcache_is_real(tc)) {
+		(void)sample_count_slow(&tc->clock);
+		p = tcache_pop(tc, cls);
+	}
+	*zeroed = p == NULL;
+	return p != NULL ? p : emergency_alloc(bytes, align);
+}
+
 void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 {
 	struct slow_scope scope;
+	struct tcache *tc = thread_state.tcache;
 	void *p;
-	*zeroed = true;
-	if (HAK_LIKELY(slow_enter(&scope)))
+	if (HAK_UNLIKELY(!slow_enter(&scope))) {
+		p = alloc_reentered(tc, bytes, align, zeroed);
+	} else if (HAK_LIKELY(tcache_is_real(tc))) {
+		p = alloc_observed(tc, bytes, align, zeroed);
+	} else {
+		atomic_add_relaxed(&heapless_ops, 1);
 		p = alloc_any(bytes, align, zeroed);
-	else
-		p = emergency_alloc(bytes, align);
+	}
 	slow_leave(&scope);
 	thread_finish_attach();
 	return p;
@@ -88,7 +129,7 @@ void *entry_zalloc(size_t bytes)
 	void *p = bytes <= HAK_SMALL_MAX ? entry_malloc(bytes)
 					 : entry_alloc_slow(bytes, HAK_MIN_ALIGN, &zeroed);
 	if (p != NULL && !zeroed)
-		memset(p, 0, bytes);
+		bulk_clear(p, bytes);
 	return p;
 }
 
@@ -182,6 +223,28 @@ static void free_any(void *p)
 	}
 }
 
+static void free_with_deferred(void *p)
+{
+	void *deferred = emergency_take_deferred();
+	free_any(p);
+	if (HAK_UNLIKELY(deferred != NULL))
+		free_any(deferred);
+}
+
+/* The free of a thread that has a cache is counted and timed. */
+static void free_observed(void *p)
+{
+	struct tcache *tc = thread_state.tcache;
+	uint64_t begin;
+	if (HAK_UNLIKELY(!tcache_is_real(tc))) {
+		free_with_deferred(p);
+		return;
+	}
+	begin = latency_begin(&tc->latency.frees);
+	free_with_deferred(p);
+	latency_end(&tc->latency, begin);
+}
+
 void entry_free_slow(void *p)
 {
 	struct slow_scope scope;
@@ -190,10 +253,7 @@ void entry_free_slow(void *p)
 		return;
 	entered = slow_enter(&scope);
 	if (HAK_LIKELY(entered)) {
-		void *deferred = emergency_take_deferred();
-		free_any(p);
-		if (HAK_UNLIKELY(deferred != NULL))
-			free_any(deferred);
+		free_observed(p);
 	} else {
 		emergency_defer_free(p);
 	}

@@ -3,7 +3,8 @@
  * and leave errno alone; src/common/api_*.c turn that into ENOMEM.
  *
  * malloc, hit:  size -> class (1 load), cache pointer (1), top (1), block and state (2);
- *               stores top, state; branches: too large, empty.
+ *               counts down until the next sample (1 load, 1 store); stores top, state;
+ *               branches: too large, empty, sample.
  * free, hit:    root (1 load), tag and record (2), cache pointer (1), inverse, top and
  *               limit (3), state (1); stores state, top, entry (2); branches: not
  *               covered, not a block start, full, not live.
@@ -19,11 +20,15 @@
 #include "common/thread.h"
 
 /* Any size, any power of two as alignment, any state of the thread. *zeroed: every
- * byte is zero. */
+ * byte is zero. Who has tried a hit in vain comes here: another hit would count twice. */
 void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed);
 HAK_COLD void *entry_malloc_slow(size_t bytes);
 /* Any pointer whatever, good or bad. */
 HAK_COLD void entry_free_slow(void *p);
+
+/* Allocations that no thread cache has counted: of threads before their first heap and
+ * past their end. */
+uint64_t entry_heapless_ops(void);
 
 /* As malloc, all bytes zero. */
 void *entry_zalloc(size_t bytes);
@@ -43,12 +48,13 @@ HAK_INLINE bool entry_size_is_possible(size_t bytes)
 	return bytes <= PTRDIFF_MAX;
 }
 
-/* A block from the thread cache; NULL: entry_malloc_slow() has to find one. */
+/* A block from the thread cache; NULL: entry_malloc_slow() has to find one, or it is time
+ * that one is looked at. */
 HAK_INLINE void *entry_malloc_hit(size_t bytes)
 {
 	if (HAK_UNLIKELY(bytes > HAK_SMALL_MAX))
 		return NULL;
-	return tcache_pop(thread_state.tcache, size_class(bytes));
+	return tcache_hit(thread_state.tcache, size_class(bytes));
 }
 
 HAK_INLINE void *entry_malloc(size_t bytes)
@@ -57,11 +63,16 @@ HAK_INLINE void *entry_malloc(size_t bytes)
 	return HAK_LIKELY(p != NULL) ? p : entry_malloc_slow(bytes);
 }
 
-/* align is a power of two. */
-HAK_INLINE void *entry_aligned_alloc(size_t align, size_t bytes)
+/* align is a power of two. NULL: entry_aligned_slow() has to find one. */
+HAK_INLINE void *entry_aligned_hit(size_t align, size_t bytes)
 {
 	unsigned cls = size_class_aligned(bytes, max_size(align, HAK_MIN_ALIGN));
-	void *p = tcache_pop(thread_state.tcache, cls);
+	return tcache_hit(thread_state.tcache, cls);
+}
+
+HAK_INLINE void *entry_aligned_alloc(size_t align, size_t bytes)
+{
+	void *p = entry_aligned_hit(align, bytes);
 	return HAK_LIKELY(p != NULL) ? p : entry_aligned_slow(align, bytes);
 }
 

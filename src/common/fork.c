@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "arch/arch.h"
+#include "common/cgroup.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/lock.h"
@@ -18,7 +19,8 @@ static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 	return visit(purge_lock(), arg) && visit(statpage_lock(), arg) &&
 	       heap_for_each_lock(visit, arg) &&
 	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
-	       visit(meta_lock(), arg) && visit(arch_lock(), arg);
+	       visit(meta_lock(), arg) && visit(arch_lock(), arg) &&
+	       visit(cgroup_lock(), arg);
 }
 
 /* glibc's fork takes its lock of open streams after the handlers, and code that

@@ -163,9 +163,25 @@ static bool release_dequeue_locked(struct heap *h, struct slab *s)
 	return true;
 }
 
+static void add_bytes(_Atomic size_t *sum, size_t bytes)
+{
+	atomic_store_relaxed(sum, atomic_load_relaxed(sum) + bytes);
+}
+
+/* s comes to h, or leaves it. */
+static void count_slab_locked(struct heap *h, const struct slab *s, bool comes)
+{
+	size_t used = (size_t)(s->capacity - s->free_count) * class_bytes(s->cls);
+	size_t touched = s->carved * class_bytes(s->cls);
+	add_bytes(&h->bytes.used, comes ? used : -used);
+	add_bytes(&h->bytes.touched, comes ? touched : -touched);
+}
+
 static void slab_move_locked(struct slab *s, struct heap *from, struct heap *to)
 {
 	slab_unlink_locked(from, s);
+	count_slab_locked(from, s, false);
+	count_slab_locked(to, s, true);
 	atomic_store_release(&s->owner, to); /* pairs with owner_of() */
 	slab_link_locked(to, s);
 	if (release_dequeue_locked(from, s))
@@ -175,6 +191,7 @@ static void slab_move_locked(struct slab *s, struct heap *from, struct heap *to)
 static void slab_retire_locked(struct heap *h, struct slab *s)
 {
 	slab_unlink_locked(h, s);
+	count_slab_locked(h, s, false);
 	release_dequeue_locked(h, s);
 	slab_destroy(s);
 }
@@ -211,6 +228,7 @@ static unsigned put_run_locked(struct heap *h, struct slab *s, void *const *bloc
 	n = slab_put(s, blocks, n, double_free);
 	if (HAK_UNLIKELY(s->free_count == before))
 		return n;
+	add_bytes(&h->bytes.used, -((s->free_count - before) * class_bytes(s->cls)));
 	s->freed_at_ms = now_ms;
 	release_enqueue_locked(h, s);
 	if (before == 0) {
@@ -394,9 +412,21 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 	if (s != NULL)
 		return s;
 	s = slab_create(cls, h);
-	if (s != NULL)
+	if (s != NULL) {
 		slab_link_locked(h, s);
+		count_slab_locked(h, s, true);
+	}
 	return s;
+}
+
+static unsigned take_from_locked(struct heap *h, struct slab *s, struct cached_block *out,
+				 unsigned want)
+{
+	unsigned carved = s->carved;
+	unsigned got = slab_take(s, out, want);
+	add_bytes(&h->bytes.used, got * class_bytes(s->cls));
+	add_bytes(&h->bytes.touched, (s->carved - carved) * class_bytes(s->cls));
+	return got;
 }
 
 static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *out, unsigned want)
@@ -414,7 +444,7 @@ static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *o
 		struct slab *s = slab_with_free_block_locked(h, cls);
 		if (s == NULL)
 			break;
-		got += slab_take(s, out + got, want - got);
+		got += take_from_locked(h, s, out + got, want - got);
 		if (s->free_count == 0) {
 			list_remove(&s->link);
 			count_partial_locked(h, cls, -1);
@@ -630,6 +660,37 @@ void heap_survey(void (*visit)(const struct slab *s, void *arg), void *arg,
 			cached[cls] += depot_bytes(&h->depots, cls) / class_bytes(cls);
 		}
 		lock_release(&h->lock);
+	}
+}
+
+static void sum_cache(const struct tcache *tc, struct heap_sums *sums)
+{
+	sums->ops += sample_ops(&tc->clock);
+	sums->slow_allocs += atomic_load_relaxed(&tc->latency.allocs);
+	sums->slow_frees += atomic_load_relaxed(&tc->latency.frees);
+	for (unsigned i = 0; i < LATENCY_BUCKETS; i++)
+		sums->latency[i] += atomic_load_relaxed(&tc->latency.buckets[i]);
+	FOR_EACH_CLASS(cls)
+		sums->cached_bytes += tcache_count(tc, cls) * class_bytes(cls);
+}
+
+void heap_sums(struct heap_sums *out)
+{
+	*out = (struct heap_sums){ 0 };
+	FOR_EACH_HEAP(h) {
+		if (!is_shared(h))
+			sum_cache(&h->tcache, out);
+		heap_lock(h);
+		FOR_EACH_CLASS(cls) {
+			uint32_t backlog = inbox_backlog(&h->inboxes[cls]);
+			out->class_backlog[cls] += backlog;
+			out->cached_bytes += backlog * class_bytes(cls);
+			out->cached_bytes += depot_bytes(&h->depots, cls);
+		}
+		lock_release(&h->lock);
+		out->used_bytes += atomic_load_relaxed(&h->bytes.used);
+		out->touched_bytes += atomic_load_relaxed(&h->bytes.touched);
+		out->heaps += !is_shared(h);
 	}
 }
 

@@ -18,6 +18,12 @@
 #include "common/slab.h"
 #include "common/tcache.h"
 
+/* Of a heap's slabs. */
+struct heap_bytes {
+	_Atomic size_t used;    /* blocks that are not free in their slab */
+	_Atomic size_t touched; /* blocks that were ever out of it */
+};
+
 struct heap_class {
 	struct list_node partial; /* slabs with free blocks, to be used from the front */
 	struct list_node full;    /* slabs without */
@@ -30,6 +36,7 @@ struct heap {
 	struct list_node release_queue; /* slabs whose pages may be free, about oldest first */
 	size_t release_count;           /* its length */
 	struct depots depots;
+	struct heap_bytes bytes; /* written under the lock */
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
@@ -88,6 +95,17 @@ struct heap_counters heap_counters(void);
  * that are in caches of whatever kind. */
 void heap_survey(void (*visit)(const struct slab *s, void *arg), void *arg,
 		 uint64_t cached[HAK_CLASS_COUNT + 1]);
+
+/* What all heaps did and hold, the orphans' too. Without walking slabs. */
+struct heap_sums {
+	size_t heaps;
+	uint64_t ops, slow_allocs, slow_frees; /* so far */
+	uint64_t latency[LATENCY_BUCKETS];
+	uint32_t class_backlog[HAK_CLASS_COUNT + 1]; /* blocks in inboxes */
+	size_t used_bytes, touched_bytes;            /* see struct heap_bytes */
+	size_t cached_bytes; /* of used_bytes, in caches, depots and inboxes */
+};
+void heap_sums(struct heap_sums *out);
 
 /* Walk everything and abort on a broken invariant. Only when no other thread is
  * in the allocator. */

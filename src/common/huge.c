@@ -1,8 +1,7 @@
 #include "common/huge.h"
 
-#include <string.h>
-
 #include "common/bits.h"
+#include "common/bulk.h"
 #include "common/knobs.h"
 #include "common/lock.h"
 #include "common/meta.h"
@@ -445,7 +444,7 @@ static struct huge *grow_by_copying(struct huge *h, size_t bytes)
 	struct huge *copy = block_alloc(bytes, h->usable_bytes, HAK_UNIT_BYTES, &zeroed);
 	if (copy == NULL)
 		return NULL;
-	memcpy((void *)copy->base, (const void *)h->base, h->usable_bytes);
+	bulk_copy((void *)copy->base, (const void *)h->base, h->usable_bytes);
 	huge_free(h);
 	return copy;
 }

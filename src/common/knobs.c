@@ -25,6 +25,10 @@ static const struct hak_knob_info table[HAK_KNOB_COUNT] = {
 				  .default_index = HUGE_PAGES_FILLING,
 				  .candidates = { HUGE_PAGES_OFF, HUGE_PAGES_FILLING,
 						  HUGE_PAGES_ALWAYS } },
+	/* The last one is as good as never. */
+	[HAK_KNOB_NT_THRESHOLD] = { .name = "nt_threshold", .unit = "percent of the last-level cache",
+				    .ncandidates = 7, .default_index = 2,
+				    .candidates = { 6, 12, 25, 50, 100, 200, 100000 } },
 };
 
 _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];

@@ -7,11 +7,19 @@
 #include <unistd.h>
 
 #include "arch/inline.h"
+#include "common/os.h"
 #include "common/thread.h"
 
 enum { SPINS_BEFORE_SLEEP = 64, SPINS_FOR_FORK = 1000, FORK_POLL_MS = 1 };
 
 enum { FREE = 0, WAITED_FOR = 1 };
+
+static _Atomic uint64_t wait_count, wait_ns; /* statistics */
+
+struct lock_waits lock_waits(void)
+{
+	return (struct lock_waits){ atomic_load_relaxed(&wait_count), atomic_load_relaxed(&wait_ns) };
+}
 
 void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms)
 {
@@ -69,24 +77,37 @@ static void sleep_on(struct lock *l)
 		futex_wait(&l->state, seen | WAITED_FOR, 0);
 }
 
+/* Wait until l could be taken. */
+static void wait_and_take(struct lock *l)
+{
+	struct lock *wanted = thread_state.wanted; /* by the code that a handler interrupted */
+	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
+		hak_cpu_relax();
+		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
+			return;
+	}
+	note_blocked(l);
+	thread_state.wanted = l;
+	/* Others may wait behind us, so take it as waited for. */
+	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
+		sleep_on(l);
+	thread_state.wanted = wanted;
+	note_blocked(NULL);
+}
+
 /* False: the lock is this thread's already, for a fork, and counts as nested. */
 static HAK_NOINLINE bool lock_wait(struct lock *l)
 {
+	uint64_t begin;
 	if (HAK_UNLIKELY(lock_is_mine(l))) {
 		HAK_VERIFY(l->fork_level != 0);
 		l->nested++;
 		return false;
 	}
-	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
-		hak_cpu_relax();
-		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
-			return true;
-	}
-	note_blocked(l);
-	/* Others may wait behind us, so take it as waited for. */
-	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
-		sleep_on(l);
-	note_blocked(NULL);
+	begin = os_now_ns();
+	wait_and_take(l);
+	atomic_add_relaxed(&wait_ns, os_now_ns() - begin);
+	atomic_add_relaxed(&wait_count, 1);
 	return true;
 }
 
@@ -147,7 +168,14 @@ static bool waits_for_me(const struct lock *l)
 
 void lock_fork_begin(void)
 {
+	struct lock *wanted = thread_state.wanted;
 	thread_state.fork_level++;
+	/* A signal handler that forks may have come after the wake for which the code that
+	 * it interrupted slept. The lock is then free, and the others that sleep for it
+	 * are woken by nobody: not before the handler returns, which may have to wait for
+	 * them. So the wake goes on to the next. */
+	if (wanted != NULL)
+		futex_wake(&wanted->state, 1);
 }
 
 bool lock_try_for_fork(struct lock *l)

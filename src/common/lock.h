@@ -34,6 +34,7 @@ enum lock_rank {
 	LOCK_RANK_HUGE,
 	LOCK_RANK_META,
 	LOCK_RANK_ARCH,
+	LOCK_RANK_CGROUP,
 };
 
 struct lock {
@@ -48,6 +49,12 @@ struct lock {
 };
 
 #define LOCK_INITIALIZER(r) { .rank = (r) }
+
+/* Waits for any lock, of all threads, and the time they took. */
+struct lock_waits {
+	uint64_t count, ns;
+};
+struct lock_waits lock_waits(void);
 
 void lock_acquire(struct lock *l);
 bool lock_try(struct lock *l);

@@ -37,6 +37,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
 	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
 	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
+	{ .name = "HAKMEM_NT_THRESHOLD", .max = INT32_MAX, .knob = 1 + HAK_KNOB_NT_THRESHOLD },
 	{ .name = "HAKMEM_PURGE_DELAY_MS", .max = INT32_MAX, .knob = 1 + HAK_KNOB_PURGE_DELAY_MS },
 	{ .name = "HAKMEM_TCACHE_CAPACITY", .max = INT32_MAX, .knob = 1 + HAK_KNOB_TCACHE_CAPACITY },
 	{ .name = "HAKMEM_BUNDLE_WIDTH", .max = INT32_MAX, .knob = 1 + HAK_KNOB_BUNDLE_WIDTH },
@@ -58,7 +59,7 @@ static const struct option table[] = {
 };
 
 /* getenv() without its later surprises: no lock, and callable from the first malloc on. */
-const char *options_environment(const char *name)
+const char *options_variable(const char *name)
 {
 	size_t n = strlen(name);
 	for (char **e = environ; *e != NULL; e++)
@@ -134,7 +135,7 @@ void options_load(void)
 	if (getauxval(AT_SECURE) != 0)
 		return;
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
-		const char *s = options_environment(table[i].name);
+		const char *s = options_variable(table[i].name);
 		if (s != NULL && !option_apply(&table[i], s))
 			explain_bad_value(&table[i], s);
 	}

@@ -27,11 +27,10 @@ struct options {
 /* Read-only after start-up. */
 extern struct options options;
 
+/* A variable's value, or NULL. */
+const char *options_variable(const char *name);
+
 /* Read the environment if it is there and has not been read yet. */
 void options_load(void);
-
-/* A variable of the environment, or NULL; callable from the first malloc on. Not for a
- * program with raised privileges. */
-const char *options_environment(const char *name);
 
 #endif

@@ -1,11 +1,17 @@
 #include "common/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/atomics.h"
+#include "common/scan.h"
 
 static size_t page_bytes = 4096;
 
@@ -148,6 +154,12 @@ void os_prefer_huge_pages(void *p, size_t bytes, bool prefer)
 		(void)madvise(p, bytes, prefer ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
+void os_seal(void *p, size_t bytes)
+{
+	if (((uintptr_t)p | bytes) % page_bytes == 0)
+		(void)mprotect(p, bytes, PROT_READ);
+}
+
 bool os_resize_in_place(void *p, size_t old_bytes, size_t new_bytes, bool *movable)
 {
 	*movable = true;
@@ -206,6 +218,54 @@ uint32_t os_now_ms(void)
 uint64_t os_now_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+/* ---- what the kernel knows */
+
+size_t os_read_file(const char *path, char *buf, size_t bytes)
+{
+	int saved = errno;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	while (fd >= 0 && n < bytes) {
+		long got = syscall(SYS_read, fd, buf + n, bytes - n);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		n += (size_t)got;
+	}
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	errno = saved;
+	return n;
+}
+
+uint64_t os_machine_bytes(void)
+{
+	struct sysinfo info;
+	return sysinfo(&info) == 0 ? (uint64_t)info.totalram * info.mem_unit : 0;
+}
+
+uint64_t os_resident_bytes(void)
+{
+	char buf[128];
+	uint64_t total, resident;
+	size_t n = os_read_file("/proc/self/statm", buf, sizeof(buf) - 1);
+	const char *s;
+	buf[n] = '\0';
+	s = scan_u64(buf, &total);
+	if (s == NULL || *s != ' ' || scan_u64(s + 1, &resident) == NULL)
+		return 0;
+	return resident * page_bytes;
+}
+
+struct os_faults os_faults(void)
+{
+	struct rusage usage;
+	if (getrusage(RUSAGE_SELF, &usage) != 0)
+		return (struct os_faults){ 0, 0 };
+	return (struct os_faults){ (uint64_t)usage.ru_minflt, (uint64_t)usage.ru_majflt };
 }
 
 struct os_counters os_counters(void)

@@ -39,12 +39,31 @@ void *os_reserve(size_t bytes, size_t align);
  * rest is zeroed. False: refused, p is unchanged and target given up. */
 bool os_move(void *p, size_t old_bytes, void *target, size_t new_bytes);
 
+/* Make pages read-only for good. Best effort: nothing where the range is no whole
+ * pages, or the kernel refuses. */
+void os_seal(void *p, size_t bytes);
+
 /* A monotonic clock of some milliseconds' resolution: a few ns to read. It is
  * only ever compared with its own earlier readings, by difference. */
 uint32_t os_now_ms(void);
 
 /* A monotonic clock in nanoseconds, for time budgets. */
 uint64_t os_now_ns(void);
+
+/* Read the start of a file: at most `bytes`. Returns how many; 0: it can't be read. errno is
+ * kept. No cancellation point. */
+size_t os_read_file(const char *path, char *buf, size_t bytes);
+
+/* Memory that the machine has. */
+uint64_t os_machine_bytes(void);
+
+/* Resident bytes of the process; 0: unknown. */
+uint64_t os_resident_bytes(void);
+
+struct os_faults {
+	uint64_t minor, major;
+};
+struct os_faults os_faults(void); /* of the process so far */
 
 struct os_counters {
 	size_t mapped_bytes;

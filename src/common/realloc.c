@@ -1,7 +1,6 @@
 /* realloc: in place inside the block's class; in place into free units behind a
  * large block; by moving pages for a huge one; else a copy. */
-#include <string.h>
-
+#include "common/bulk.h"
 #include "common/entry.h"
 #include "common/huge.h"
 #include "common/large.h"
@@ -48,7 +47,7 @@ static void *resize_by_copy(void *p, size_t bytes, size_t usable)
 	void *q = entry_malloc(with_spare(bytes, usable));
 	if (q == NULL) /* a smaller block was wanted and could not be had: keep this one */
 		return bytes <= usable ? p : NULL;
-	memcpy(q, p, min_size(usable, bytes));
+	bulk_copy(q, p, min_size(usable, bytes));
 	entry_free(p);
 	return q;
 }

@@ -10,10 +10,16 @@
 
 static struct meta_pool records[HAK_CLASS_COUNT + 1]; /* a slab's record has its class's size */
 static _Atomic size_t live_slabs;
+static _Atomic size_t purged_pages; /* those marked in the slabs' purged_pages */
 
 size_t slab_count(void)
 {
 	return atomic_load_relaxed(&live_slabs);
+}
+
+size_t slab_purged_bytes(void)
+{
+	return atomic_load_relaxed(&purged_pages) * os_page_bytes();
 }
 
 static size_t states_bytes(unsigned capacity)
@@ -94,9 +100,19 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	return s;
 }
 
+static void forget_purged(struct slab *s)
+{
+	size_t pages = 0;
+	for (unsigned i = 0; i < SLAB_PAGE_WORDS; i++)
+		pages += bit_count(s->purged_pages[i]);
+	if (pages > 0)
+		atomic_sub_relaxed(&purged_pages, pages);
+}
+
 void slab_destroy(struct slab *s)
 {
 	HAK_ASSERT(s->free_count == s->capacity);
+	forget_purged(s);
 	registry_clear(s->base, s->units);
 	span_free(s->superslab, s->first_unit, s->units);
 	atomic_sub_relaxed(&live_slabs, 1);
@@ -118,14 +134,19 @@ static bool page_is_purged(const struct slab *s, size_t page)
 	return s->purged_pages[page / 64] >> (page % 64) & 1;
 }
 
-/* The block is going to be used: its pages count as present again. */
-static void pages_return(struct slab *s, uint32_t index)
+/* The block is going to be used: its pages count as present again. Returns how many that
+ * were purged. */
+static unsigned pages_return(struct slab *s, uint32_t index)
 {
 	size_t bytes = class_bytes(s->cls);
 	size_t first = index * bytes / os_page_bytes();
 	size_t last = ((index + 1) * bytes - 1) / os_page_bytes();
-	for (size_t page = first; page <= last; page++)
+	unsigned returned = 0;
+	for (size_t page = first; page <= last; page++) {
+		returned += page_is_purged(s, page);
 		s->purged_pages[page / 64] &= ~(UINT64_C(1) << (page % 64));
+	}
+	return returned;
 }
 
 /* ---- blocks out and in */
@@ -138,6 +159,7 @@ unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want)
 	uint64_t *bitmap = bitmap_of(s);
 	size_t bytes = class_bytes(s->cls);
 	bool purged = any_purged(s);
+	unsigned returned = 0;
 	uint32_t index = 0;
 	uint64_t word;
 
@@ -158,8 +180,10 @@ unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want)
 		__builtin_prefetch(to->block, 1);
 		atomic_store_relaxed(to->state, BLOCK_CACHED);
 		if (HAK_UNLIKELY(purged))
-			pages_return(s, index);
+			returned += pages_return(s, index);
 	}
+	if (HAK_UNLIKELY(returned > 0))
+		atomic_sub_relaxed(&purged_pages, returned);
 	bitmap[w] = word;
 	s->scan_from = (uint16_t)w;
 	s->free_count = (uint16_t)(s->free_count - n);
@@ -235,6 +259,7 @@ static size_t purge_page_run(struct slab *s, size_t first, size_t end)
 		return 0;
 	for (size_t i = first; i < end; i++)
 		s->purged_pages[i / 64] |= UINT64_C(1) << (i % 64);
+	atomic_add_relaxed(&purged_pages, end - first);
 	return (end - first) * page;
 }
 

@@ -100,4 +100,7 @@ bool slab_block_is_free(const struct slab *s, uint32_t index);
 /* Slabs that exist. */
 size_t slab_count(void);
 
+/* Bytes of their pages that are given back. */
+size_t slab_purged_bytes(void);
+
 #endif

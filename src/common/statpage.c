@@ -193,7 +193,7 @@ static void identify(struct statpage *p)
 
 static void create_page_locked(void)
 {
-	const char *dir = options_environment("XDG_RUNTIME_DIR");
+	const char *dir = options_variable("XDG_RUNTIME_DIR");
 	struct statpage *p = NULL;
 	owner = getpid();
 	if (dir != NULL && dir[0] == '/')

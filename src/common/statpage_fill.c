@@ -1,17 +1,13 @@
 #include "common/statpage_fill.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "arch/arch.h"
 #include "common/heap.h"
 #include "common/knobs.h"
+#include "common/metrics.h"
 #include "common/options.h"
 #include "common/os.h"
-#include "common/remote.h"
 #include "common/stats.h"
 #include "common/superslab.h"
 
@@ -21,7 +17,7 @@ HAK_STATIC_ASSERT((int)HAK_KNOB_MAX_CANDIDATES == (int)STATPAGE_CANDIDATES, "wit
 HAK_STATIC_ASSERT((int)HAK_SUPERSLAB_UNITS == (int)STATPAGE_UNITS, "and for a superslab's units");
 HAK_STATIC_ASSERT((int)HAK_UNIT_BYTES == (int)STATPAGE_UNIT_BYTES, "of this size");
 
-enum { FULL_SIXTEENTHS = 15, PERMILLE = 1000 };
+enum { FULL_SIXTEENTHS = 15, PPM_PER_PERMILLE = 1000 };
 
 static void copy_text(char *to, size_t size, const char *from)
 {
@@ -173,53 +169,61 @@ static void fill_stats(struct statpage_now *now)
 #undef COPY
 }
 
-/* The wrappers of these calls are cancellation points, which must not be met in the
- * middle of the program's malloc. */
-static ssize_t read_file(const char *path, char *buf, size_t size)
+/* Slow paths since the last call: 99 of 100 took less than the upper end of this bucket.
+ * -1: there were none. */
+static int64_t slow_path_p99_ns(const struct hak_metrics *m)
 {
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-	if (fd < 0)
-		return -errno;
-	n = syscall(SYS_read, fd, buf, size - 1);
-	syscall(SYS_close, fd);
-	buf[n > 0 ? n : 0] = '\0';
-	return n;
+	static uint64_t before[LATENCY_BUCKETS];
+	uint64_t fresh[LATENCY_BUCKETS], all = 0, below = 0;
+	unsigned i;
+	for (i = 0; i < LATENCY_BUCKETS; i++) {
+		fresh[i] = m->latency[i] - before[i];
+		before[i] = m->latency[i];
+		all += fresh[i];
+	}
+	for (i = 0; i < LATENCY_BUCKETS; i++) {
+		below += fresh[i];
+		if (below > all - all / 100 - (all % 100 != 0))
+			break;
+	}
+	return all == 0 ? -1 : INT64_C(2) << i;
 }
 
-/* The second number of /proc/self/statm, in pages. */
-static int64_t resident_bytes(void)
+static int64_t known(uint64_t n, uint64_t unknown)
 {
-	char buf[128];
-	int64_t pages = 0;
-	const char *s = buf;
-	if (read_file("/proc/self/statm", buf, sizeof(buf)) <= 0)
-		return -1;
-	s += strcspn(s, " ");
-	for (s += *s == ' '; *s >= '0' && *s <= '9'; s++)
-		pages = pages * 10 + (*s - '0');
-	return pages * (int64_t)os_page_bytes();
+	return n == unknown || n > INT64_MAX ? -1 : (int64_t)n;
 }
 
 static void fill_metrics(struct statpage_now *now)
 {
+	struct hak_metrics m;
 	uint64_t slab_live = 0, slab_bytes = 0;
+	metrics_read(&m);
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		const struct statpage_class *c = &now->classes[cls];
 		slab_live += c->live * c->block_bytes;
 		slab_bytes += (uint64_t)c->slabs * class_layout[cls].units * HAK_UNIT_BYTES;
 	}
-#define UNKNOWN(field, words) now->metrics.field = -1;
-	STATPAGE_METRICS(UNKNOWN)
-#undef UNKNOWN
-	now->metrics.rss_bytes = resident_bytes();
+	now->metrics.rss_bytes = known(m.rss_bytes, 0);
 	now->metrics.live_bytes =
 		(int64_t)(slab_live + now->stats.large_bytes + now->stats.huge_bytes);
 	now->metrics.held_bytes =
 		(int64_t)(slab_bytes + now->stats.large_bytes + now->stats.huge_bytes);
-	now->metrics.fragmentation_permille =
-		slab_bytes == 0 ? 0 : (int64_t)((slab_bytes - slab_live) * PERMILLE / slab_bytes);
-	now->metrics.remote_backlog_bytes = (int64_t)remote_bytes();
+	now->metrics.fragmentation_permille = m.fragmentation_ppm / PPM_PER_PERMILLE;
+	now->metrics.mallocs = (int64_t)m.ops;
+	now->metrics.slow_mallocs = (int64_t)m.slow_allocs;
+	now->metrics.lock_wait_ns = (int64_t)m.lock_wait_ns;
+	now->metrics.slow_path_p99_ns = slow_path_p99_ns(&m);
+	now->metrics.remote_backlog = (int64_t)m.backlog;
+	now->metrics.page_faults = (int64_t)(m.minor_faults + m.major_faults);
+	now->metrics.cache_miss_ppm = m.llc_miss_ppm;
+	now->metrics.counter_confidence = m.llc_confidence;
+	now->metrics.memory_limit_bytes =
+		m.cgroup.found ? known(m.cgroup.memory_max, CGROUP_NO_LIMIT) : -1;
+	now->metrics.memory_pressure_ppm = m.cgroup.found ? m.cgroup.psi_some_ppm : -1;
+	now->metrics.cpu_limit_percent = m.cgroup.found ? known(m.cgroup.cpu_percent, 0) : -1;
+	copy_text(now->counter_source, sizeof(now->counter_source), m.llc_source);
+	copy_text(now->counter_reason, sizeof(now->counter_reason), "");
 }
 
 static void fill_knobs(struct statpage_now *now)
@@ -238,6 +242,4 @@ void statpage_fill(struct statpage_now *now)
 	now->flags = (options.ace_enabled ? (uint32_t)STATPAGE_ACE : 0) |
 		     (knobs_are_frozen() ? (uint32_t)STATPAGE_FROZEN : 0);
 	now->nsuperslabs = (uint32_t)now->stats.superslabs;
-	copy_text(now->counter_source, sizeof(now->counter_source), "none");
-	copy_text(now->counter_reason, sizeof(now->counter_reason), "");
 }

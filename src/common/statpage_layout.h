@@ -47,16 +47,18 @@ enum {
 	F(rss_bytes, "resident memory of the process")                                             \
 	F(live_bytes, "in the program's hands")                                                    \
 	F(held_bytes, "in slabs, large and huge blocks")                                           \
-	F(fragmentation_permille, "part of the slabs that is not live, per mille")                 \
+	F(fragmentation_permille, "part of what is kept in memory that is not live")    \
 	F(mallocs, "allocations so far")                                                           \
 	F(slow_mallocs, "  of these, not from a thread cache")                                     \
 	F(lock_wait_ns, "time that threads waited for locks")                                      \
-	F(remote_backlog_bytes, "blocks freed by other threads, not taken in yet")                       \
+	F(slow_path_p99_ns, "99 in 100 slow paths of the last period took less")                   \
+	F(remote_backlog, "blocks freed by other threads, not taken in yet")                       \
 	F(page_faults, "page faults of the process")                                               \
 	F(cache_miss_ppm, "last-level cache misses, parts per million")                            \
 	F(counter_confidence, "how far that is to be believed, percent")                           \
-	F(memory_limit_bytes, "cgroup memory.max")                                                 \
-	F(memory_pressure_permille, "stalled for want of memory, per mille of time")
+	F(memory_limit_bytes, "memory limit of the control group")                                 \
+	F(memory_pressure_ppm, "time in which some process of it waited for memory")               \
+	F(cpu_limit_percent, "CPU limit of the control group, of one CPU")
 
 enum statpage_flag {
 	STATPAGE_ENDED = 1,     /* written at the process's exit */

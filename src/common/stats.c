@@ -63,11 +63,10 @@ static void text_knobs(struct text *t, const char *format, const char *separator
 void stats_text(struct text *t)
 {
 	struct hak_stats s;
-	const struct hak_arch *arch = arch_get();
 	stats_gather(&s);
-	text_printf(t, "hakmem %s on %s (features by %s: %s), pages of %zu bytes\n", hak_version(),
-		    arch->name, arch->detected_by, arch->features[0] ? arch->features : "none",
-		    os_page_bytes());
+	text_printf(t, "hakmem %s, pages of %zu bytes, on ", hak_version(), os_page_bytes());
+	arch_text_choice(t);
+	text_printf(t, "\n");
 #define LINE(field, words) text_printf(t, "%-32s %14lu\n", words, (unsigned long)s.field);
 	STATS_FIELDS(LINE)
 #undef LINE
@@ -79,12 +78,9 @@ void stats_text(struct text *t)
 void stats_json(struct text *t)
 {
 	struct hak_stats s;
-	const struct hak_arch *arch = arch_get();
 	stats_gather(&s);
-	text_printf(t, "{\"version\":\"%s\",\"arch\":\"%s\",\"detected_by\":\"%s\",\"features\":\"%s\"",
-		    hak_version(), arch->name, arch->detected_by, arch->features);
-	text_printf(t, ",\"cacheline_bytes\":%u,\"page_bytes\":%zu", arch->cacheline_bytes,
-		    os_page_bytes());
+	text_printf(t, "{\"version\":\"%s\",\"page_bytes\":%zu,", hak_version(), os_page_bytes());
+	arch_json_choice(t);
 #define MEMBER(field, words) text_printf(t, ",\"" #field "\":%lu", (unsigned long)s.field);
 	STATS_FIELDS(MEMBER)
 #undef MEMBER

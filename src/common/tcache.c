@@ -82,6 +82,7 @@ void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap 
 {
 	*tc = tcache_unborn;
 	tc->heap = heap;
+	sample_clock_init(&tc->clock);
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		struct cached_block *bottom = entries->of_class[cls];
 		tc->bins[cls] = (struct tcache_bin){ bottom, bottom, class_inverse[cls], bottom };

@@ -15,7 +15,9 @@
 
 #include "common/atomics.h"
 #include "common/base.h"
+#include "common/latency.h"
 #include "common/registry.h"
+#include "common/sample.h"
 #include "common/size_class.h"
 #include "common/slab.h"
 
@@ -44,9 +46,11 @@ struct tcache_entries {
 
 struct tcache {
 	struct tcache_bin bins[UNIT_KINDS];
+	struct sample_clock clock;
 	struct heap *heap;
 	uint32_t knob_epoch;
 	uint8_t bundle[HAK_CLASS_COUNT + 1]; /* blocks moved at once */
+	struct latency latency;
 };
 
 /* The constant caches, of a thread that has done nothing yet, and of one that is past
@@ -72,15 +76,34 @@ HAK_INLINE struct tcache_bin *tcache_bin(struct tcache *tc, unsigned kind)
 	return bin;
 }
 
-HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
+/* The top entry e of a bin, which is not the bottom, goes to the program. */
+HAK_INLINE void bin_drop_top(struct tcache_bin *bin, struct cached_block *e)
+{
+	atomic_store_relaxed(&bin->top, e - 1);
+	atomic_store_relaxed(e->state, BLOCK_LIVE);
+}
+
+/* As malloc's hit. NULL: the bin is empty, or it is time that an allocation is looked at. */
+HAK_INLINE void *tcache_hit(struct tcache *tc, unsigned cls)
 {
 	struct tcache_bin *bin = tcache_bin(tc, cls);
 	struct cached_block *e = atomic_load_relaxed(&bin->top);
 	void *p = e->block; /* at the bottom: NULL */
-	if (HAK_LIKELY(p != NULL)) {
-		atomic_store_relaxed(&bin->top, e - 1);
-		atomic_store_relaxed(e->state, BLOCK_LIVE);
-	}
+	/* Constant caches are empty: their clocks are not written. */
+	if (HAK_UNLIKELY(p == NULL) || HAK_UNLIKELY(sample_count_hit(&tc->clock)))
+		return NULL;
+	bin_drop_top(bin, e);
+	return p;
+}
+
+/* In slow paths, where the allocation has been counted. NULL: the bin is empty. */
+HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
+{
+	struct tcache_bin *bin = tcache_bin(tc, cls);
+	struct cached_block *e = atomic_load_relaxed(&bin->top);
+	void *p = e->block;
+	if (p != NULL)
+		bin_drop_top(bin, e);
 	return p;
 }
 

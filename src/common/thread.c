@@ -23,7 +23,7 @@ _Thread_local struct thread_local_state thread_state = {
 };
 HAK_STATIC_ASSERT(sizeof(struct thread_local_state) <= 64, "static TLS is scarce");
 
-enum { STRAY_FREES_MAX = 32 };
+enum { STRAY_FREES_MAX = 32, VERBOSE_TEXT_BYTES = 1024 };
 
 static struct lock init_lock = LOCK_INITIALIZER(LOCK_RANK_INIT);
 static _Atomic bool initialised;
@@ -81,6 +81,15 @@ void hak_init_once(void)
 		init_once_slow();
 }
 
+static HAK_COLD void say_version(void)
+{
+	char buf[VERBOSE_TEXT_BYTES];
+	struct text t;
+	text_init(&t, buf, sizeof(buf));
+	arch_text_choice(&t);
+	diag_line("version %s is loaded, on %s", hak_version(), buf);
+}
+
 /* The C library is up: what could not be done at the first malloc, which the
  * dynamic loader may make long before. */
 __attribute__((constructor(101))) static void library_constructor(void)
@@ -90,7 +99,7 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	purge_allow_thread();
 	statpage_start();
 	if (options.verbose)
-		diag_line("version %s is loaded, on %s", hak_version(), arch_get()->name);
+		say_version();
 }
 
 __attribute__((destructor)) static void library_destructor(void)

@@ -407,6 +407,60 @@ static void fork_skips_the_waiting(void)
 	CHECK(is_free(&low) && is_free(&middle) && is_free(&high), "free at the end");
 }
 
+/* A handler that comes after a wake, and before the woken code takes the lock. */
+static _Atomic bool in_handler, wake_lost;
+
+static void fork_in_handler(int sig)
+{
+	(void)sig;
+	atomic_store_release(&in_handler, true);
+	while (!atomic_load_acquire(&wake_lost))
+		sched_yield();
+	lock_fork_begin();
+	lock_wait_for_fork(&middle); /* hangs if its holder is not woken */
+	lock_fork_end();
+}
+
+/* As its holder's lock_release(), whose wake has gone to the interrupted thread. */
+static void release_without_wake(struct lock *l)
+{
+	thread_state.held = l->outer;
+	atomic_store_release(&l->state, 0);
+}
+
+static void *take_low_then_high(void *arg)
+{
+	(void)arg;
+	lock_acquire(&low);
+	lock_acquire(&high);
+	lock_release(&high);
+	lock_release(&low);
+	return NULL;
+}
+
+static void fork_hands_on_a_wake(void)
+{
+	enum { FALL_ASLEEP_MS = 20 };
+	struct sigaction action = { .sa_handler = fork_in_handler };
+	pthread_t interrupted, sleeper;
+	setup();
+	sigaction(SIGUSR1, &action, NULL);
+	lock_acquire(&high);
+	interrupted = unit_thread(take_low_then_high, NULL);
+	wait_until_blocked(&low, &high);
+	sleeper = unit_thread(take_middle_then_high, NULL);
+	wait_until_blocked(&middle, &high);
+	futex_sleep_ms(FALL_ASLEEP_MS); /* not before that the wake would be missed */
+	pthread_kill(interrupted, SIGUSR1);
+	while (!atomic_load_acquire(&in_handler))
+		sched_yield();
+	release_without_wake(&high);
+	atomic_store_release(&wake_lost, true);
+	pthread_join(sleeper, NULL);
+	pthread_join(interrupted, NULL);
+	CHECK(is_free(&low) && is_free(&middle) && is_free(&high), "free at the end");
+}
+
 static const struct test_case cases[] = {
 	{ "ownership", ownership },
 	{ "numbers", numbers },
@@ -418,6 +472,7 @@ static const struct test_case cases[] = {
 	{ "fork_leaves_own_locks", fork_leaves_own_locks },
 	{ "fork_waits_for_holders", fork_waits_for_holders },
 	{ "fork_skips_the_waiting", fork_skips_the_waiting },
+	{ "fork_hands_on_a_wake", fork_hands_on_a_wake },
 };
 
 UNIT_MAIN(cases)

@@ -26,4 +26,24 @@ HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
 	((uintptr_t *)tp)[2] = tp;
 }
 
+/* One instruction; of a relaxed load and store gcc makes three. */
+#define hak_count_down hak_count_down
+HAK_INLINE bool hak_count_down(_Atomic int32_t *n)
+{
+	bool used_up;
+	__asm__ volatile("subl $1, %0" : "+m"(*n), "=@ccle"(used_up));
+	return used_up;
+}
+
+/* The time stamp counter, read after whatever this thread has loaded before: without the
+ * fence it may be read early, and a time that another thread passed on seems to lie
+ * ahead (Intel SDM volume 2, RDTSC). */
+#define hak_ticks hak_ticks
+HAK_INLINE uint64_t hak_ticks(void)
+{
+	uint32_t low, high;
+	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
+	return (uint64_t)high << 32 | low;
+}
+
 #endif

@@ -1,0 +1,26 @@
+#include "common/latency.h"
+
+#include "common/bits.h"
+#include "common/os.h"
+
+static void add(_Atomic uint64_t *figure, uint64_t n)
+{
+	atomic_store_relaxed(figure, atomic_load_relaxed(figure) + n);
+}
+
+uint64_t latency_begin(_Atomic uint64_t *count)
+{
+	add(count, 1);
+	return HAK_UNLIKELY(atomic_load_relaxed(count) % LATENCY_WEIGHT == 0) ? os_now_ns() : 0;
+}
+
+void latency_end(struct latency *l, uint64_t begin)
+{
+	uint64_t ns;
+	unsigned bucket;
+	if (HAK_LIKELY(begin == 0))
+		return;
+	ns = os_now_ns() - begin;
+	bucket = ns == 0 ? 0 : bit_highest(ns);
+	add(&l->buckets[bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1], LATENCY_WEIGHT);
+}
