@@ -55,9 +55,10 @@ HAK_COLD _Noreturn void hak_assert_failed(const char *what, const char *file, in
 	} while (0)
 
 enum {
-	/* Records written by different threads keep this distance: the adjacent-line
-	 * prefetcher of x86_64 and the 128-byte lines of some aarch64 share pairs. */
-	HAK_CACHELINE = 128,
+	/* What different threads write, and what all read, keeps this distance where it is
+	 * known at build time: the longest line there is (A64FX); x86_64 fetches lines of
+	 * 64 bytes in pairs, others have 128. Records keep that of the machine (meta.c). */
+	HAK_CACHELINE = 256,
 
 	HAK_MIN_ALIGN = 16, /* of every block; also the step of the smallest classes */
 

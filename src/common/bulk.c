@@ -4,7 +4,7 @@
 #include "common/knobs.h"
 
 /* A larger cache is shared by so many that nobody has more of it. */
-enum { LLC_SHARE_MAX_BYTES = 64 * 1024 * 1024 };
+enum { LLC_SHARE_MAX_BYTES = 128 * 1024 * 1024 };
 
 size_t bulk_nt_threshold_bytes(void)
 {

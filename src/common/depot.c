@@ -22,7 +22,7 @@ static struct bundle *bundle_alloc(struct depots *d)
 
 static bool has_room(const struct depot *d, unsigned cls, unsigned n)
 {
-	return d->count <= d->limit && (d->count + 1) * n * class_bytes(cls) <= DEPOT_BYTES;
+	return d->count < d->limit && (d->count + 1) * n * class_bytes(cls) <= DEPOT_BYTES;
 }
 
 bool depot_push(struct depots *all, unsigned cls, const struct cached_block *blocks, unsigned n)
@@ -62,7 +62,7 @@ void depot_missed(struct depots *all, unsigned cls)
 {
 	struct depot *d = &all->of_class[cls];
 	if (d->refused)
-		d->limit = (uint16_t)min_size(2 * d->limit + 1, DEPOT_BUNDLES);
+		d->limit = d->limit == 0 ? 1 : (uint16_t)min_size(2 * d->limit, DEPOT_BUNDLES);
 	d->refused = false;
 }
 

@@ -4,7 +4,7 @@
  * A thread whose number of live blocks swings by more than its bins hold need not
  * sort them into slabs each time, nor send those of other heaps' slabs home. How many
  * bundles a class keeps grows as refills come for what was refused before, so that
- * a thread that only frees keeps one; and a class that is not used is emptied by the
+ * a thread that only frees keeps none; and a class that is not used is emptied by the
  * maintenance passes.
  *
  * A heap's depots are under its lock. After the magazine depot of Bonwick and Adams,
@@ -27,7 +27,7 @@ struct bundle {
 struct depot {
 	struct bundle *bundles;
 	uint16_t count;
-	uint16_t limit; /* bundles kept beyond the first */
+	uint16_t limit; /* bundles kept at most */
 	bool refused;   /* a bundle since the last refill */
 	bool stale;     /* not used since the last maintenance pass */
 };
@@ -37,7 +37,7 @@ struct depots {
 	struct bundle *spare; /* empty ones */
 };
 
-/* Keep n <= TCACHE_BUNDLE_MAX blocks. False: nothing is done. */
+/* Keep n blocks. False: no room, or more than TCACHE_BUNDLE_MAX; nothing is done. */
 bool depot_push(struct depots *d, unsigned cls, const struct cached_block *blocks, unsigned n);
 
 /* The bundle kept last, if it has no more than `most` blocks; returns how many. */

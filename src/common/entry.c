@@ -5,6 +5,7 @@
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/report.h"
@@ -52,6 +53,8 @@ static HAK_COLD void reclaim(void)
 	huge_purge(0);
 	if (h != NULL)
 		heap_reclaim(h);
+	if (limit_is_hard()) /* which counts free units that are not given back */
+		purge_everything();
 	superslab_unmap_free();
 }
 
@@ -114,6 +117,8 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
+	if (limit_is_due())
+		purge_for_limit();
 	return p;
 }
 
@@ -195,8 +200,9 @@ static void free_block(unsigned cls, void *p, _Atomic uint8_t *state)
 	if (where != NULL) {
 		report_double_free(p, where);
 	} else if (h == NULL) {
+		struct cached_block one = { state, p };
 		atomic_store_relaxed(state, BLOCK_CACHED);
-		heap_put(NULL, cls, &p, 1);
+		heap_put(NULL, cls, &one, 1);
 	} else {
 		tcache_put_slow(&h->tcache, cls, p, state);
 	}

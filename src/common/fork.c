@@ -4,10 +4,12 @@
 
 #include "arch/arch.h"
 #include "common/cgroup.h"
+#include "common/counters.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/lock.h"
 #include "common/meta.h"
+#include "common/missrate.h"
 #include "common/purge.h"
 #include "common/statpage.h"
 #include "common/superslab.h"
@@ -74,6 +76,8 @@ static void fork_child(void)
 	heap_after_fork(thread_state.heap);
 	purge_after_fork();
 	statpage_after_fork();
+	counters_after_fork();
+	missrate_after_fork();
 	for_each_lock(free_in_child, NULL);
 	lock_fork_end();
 	if (_IO_list_resetlock)

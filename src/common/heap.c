@@ -8,8 +8,10 @@
 #include "common/report.h"
 
 enum {
-	/* The maintenance thread lets a heap's thread in after so many slabs. */
+	/* The maintenance thread lets a heap's thread in, and looks at the time, after so many
+	 * slabs, or batches of an inbox. */
 	RELEASE_SLABS_PER_LOCK = 8,
+	DRAIN_BATCHES_PER_LOCK = 16,
 };
 
 static struct heap orphans = { .lock = LOCK_INITIALIZER(LOCK_RANK_ORPHANS) };
@@ -204,30 +206,21 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 	return is_shared(h) || atomic_load_relaxed(&h->classes[s->cls].partial_count) > 1;
 }
 
-bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n)
-{
-	bool kept;
-	heap_lock(h);
-	kept = depot_push(&h->depots, cls, blocks, n);
-	lock_release(&h->lock);
-	return kept;
-}
-
 /* ---- blocks in */
 
-static void double_free(const void *block)
-{
-	report_double_free(block, "found when the block was returned to its slab");
-}
-
-/* Put those of n blocks, from the first on, that are s's; returns how many. */
-static unsigned put_run_locked(struct heap *h, struct slab *s, void *const *blocks, unsigned n,
-			       uint32_t now_ms)
+/* Put n blocks that are s's. */
+static void put_run_locked(struct heap *h, struct slab *s, const struct cached_block *blocks,
+			   unsigned n, uint32_t now_ms)
 {
 	unsigned before = s->free_count;
-	n = slab_put(s, blocks, n, double_free);
+	unsigned put = slab_put(s, blocks, n);
+	while (HAK_UNLIKELY(put < n)) {
+		report_double_free(blocks[put].block, "found when the block was returned to its slab");
+		put++;
+		put += slab_put(s, blocks + put, n - put);
+	}
 	if (HAK_UNLIKELY(s->free_count == before))
-		return n;
+		return;
 	add_bytes(&h->bytes.used, -((s->free_count - before) * class_bytes(s->cls)));
 	s->freed_at_ms = now_ms;
 	release_enqueue_locked(h, s);
@@ -237,88 +230,130 @@ static unsigned put_run_locked(struct heap *h, struct slab *s, void *const *bloc
 	}
 	if (HAK_UNLIKELY(should_retire_locked(h, s)))
 		slab_retire_locked(h, s);
-	return n;
 }
 
-/* Return to their slabs those of n blocks whose slab is h's; the others go to
- * foreign[], which may be blocks[] itself. Returns how many those are. */
-static unsigned put_own_locked(struct heap *h, void **blocks, unsigned n, void **foreign)
+/* Return to their slabs those of n <= TCACHE_SLOTS blocks whose slab is h's. Moves the others
+ * to the front of blocks[] and returns how many those are. */
+static unsigned put_own_locked(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
+	struct slab *slabs[TCACHE_SLOTS];
 	uint32_t now_ms = os_now_ms();
-	unsigned nforeign = 0;
-	for (unsigned i = 0; i < n; i++)
-		slab_prefetch(blocks[i]);
-	for (unsigned i = 0; i < n;) {
-		struct slab *s = slab_of_block(blocks[i]);
+	unsigned nforeign = 0, end;
+	HAK_ASSERT(n <= TCACHE_SLOTS);
+	slab_find(cls, blocks, n, slabs);
+	for (unsigned i = 0; i < n; i = end) {
+		struct slab *s = slabs[i];
+		for (end = i + 1; end < n && slabs[end] == s;)
+			end++;
 		/* Relaxed: only a holder of h's lock makes h the owner, or ends that. */
-		if (HAK_LIKELY(atomic_load_relaxed(&s->owner) == h))
-			i += put_run_locked(h, s, blocks + i, n - i, now_ms);
-		else
-			foreign[nforeign++] = blocks[i++];
+		if (HAK_LIKELY(atomic_load_relaxed(&s->owner) == h)) {
+			put_run_locked(h, s, blocks + i, end - i, now_ms);
+			continue;
+		}
+		while (i < end)
+			blocks[nforeign++] = blocks[i++];
 	}
 	return nforeign;
 }
 
-static unsigned put_own(struct heap *h, void **blocks, unsigned n, void **foreign)
+static unsigned put_own(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
 	unsigned nforeign;
 	heap_lock(h);
-	nforeign = put_own_locked(h, blocks, n, foreign);
+	nforeign = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);
 	return nforeign;
 }
 
-static struct heap *owner_of(const void *block)
+HAK_STATIC_ASSERT((int)BATCH_BLOCKS <= (int)TCACHE_SLOTS, "a batch is put back at once");
+/* The same of a batch's blocks. */
+static void batch_put_own_locked(struct heap *h, struct batch *b)
 {
-	return atomic_load_dependent(&slab_of_block(block)->owner);
+	struct cached_block blocks[BATCH_BLOCKS];
+	for (unsigned i = 0; i < b->count; i++)
+		blocks[i] = slab_locate(b->cls, b->blocks[i]);
+	b->count = put_own_locked(h, b->cls, blocks, b->count);
+	for (unsigned i = 0; i < b->count; i++)
+		b->blocks[i] = blocks[i].block;
 }
 
-/* Move the blocks of `owner`, at most BATCH_BLOCKS, from blocks[0..*n) into b. */
-static void batch_collect(struct batch *b, const struct heap *owner, void **blocks, unsigned *n)
+static struct heap *owner_of(const struct slab *s)
 {
-	unsigned kept = 0;
-	for (unsigned i = 0; i < *n; i++) {
-		if (b->count < BATCH_BLOCKS && owner_of(blocks[i]) == owner)
-			b->blocks[b->count++] = blocks[i];
-		else
-			blocks[kept++] = blocks[i];
-	}
-	*n = kept;
+	return atomic_load_dependent(&s->owner);
 }
 
-/* Pass n blocks on to the heaps that own their slabs. No lock is held. */
-static void send_foreign(unsigned cls, void **blocks, unsigned n)
+/* Move the blocks whose slab belongs to the owner of the first to the front. Returns how many
+ * those are. */
+static unsigned gather_owners(struct heap *owner, struct cached_block *blocks, struct slab **slabs,
+			      unsigned n)
 {
-	while (n > 0) {
-		struct heap *owner = owner_of(blocks[0]);
-		struct batch *b = is_shared(owner) ? NULL : batch_alloc();
-		if (b == NULL) { /* nobody would drain it; or no memory for a record */
-			n = put_own(owner, blocks, n, blocks);
+	unsigned front = 1;
+	for (unsigned i = 1; i < n; i++) {
+		struct cached_block b = blocks[i];
+		struct slab *s = slabs[i];
+		if (owner_of(s) != owner)
 			continue;
+		blocks[i] = blocks[front];
+		slabs[i] = slabs[front];
+		blocks[front] = b;
+		slabs[front++] = s;
+	}
+	return front;
+}
+
+/* Pass n <= BATCH_BLOCKS blocks on to the heap that owns, or owned just now, their slabs.
+ * Returns how many are left, in blocks[], as their slabs have changed hands. */
+static unsigned send_to(struct heap *owner, unsigned cls, struct cached_block *blocks, unsigned n)
+{
+	struct batch *b = is_shared(owner) ? NULL : batch_alloc(cls, n);
+	if (b == NULL) /* nobody would drain it; or no memory for a record */
+		return put_own(owner, cls, blocks, n);
+	for (; b->count < n; b->count++)
+		b->blocks[b->count] = blocks[b->count].block;
+	inbox_push(&owner->inboxes[cls], b);
+	return 0;
+}
+
+/* Pass n <= TCACHE_SLOTS blocks on to the heaps that own their slabs. No lock is held. */
+static void send_foreign(unsigned cls, struct cached_block *blocks, unsigned n)
+{
+	struct slab *slabs[TCACHE_SLOTS];
+	while (n > 0) {
+		unsigned left = 0;
+		slab_find(cls, blocks, n, slabs);
+		for (unsigned i = 0, end; i < n; i = end) {
+			struct heap *owner = owner_of(slabs[i]);
+			unsigned most = (unsigned)min_size(n - i, BATCH_BLOCKS), moved;
+			end = i + gather_owners(owner, blocks + i, slabs + i, most);
+			moved = send_to(owner, cls, blocks + i, end - i);
+			for (unsigned k = 0; k < moved; k++)
+				blocks[left++] = blocks[i + k];
 		}
-		b->cls = cls;
-		batch_collect(b, owner, blocks, &n);
-		if (b->count > 0)
-			inbox_push(&owner->inboxes[cls], b);
-		else
-			batch_free(b); /* the slab has just changed hands */
+		n = left;
 	}
 }
 
-void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n)
+void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
 	if (h != NULL && !options.rare_paths)
-		n = put_own(h, blocks, n, blocks);
+		n = put_own(h, cls, blocks, n);
 	send_foreign(cls, blocks, n);
 }
 
-void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n)
+void heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
-	void *blocks[TCACHE_SLOTS];
-	HAK_ASSERT(n <= TCACHE_SLOTS);
-	for (unsigned i = 0; i < n; i++)
-		blocks[i] = cached[i].block;
-	heap_put(h, cls, blocks, n);
+	heap_lock(h);
+	while (n > 0) {
+		unsigned bundle = (unsigned)min_size(n, TCACHE_BUNDLE_MAX);
+		if (!depot_push(&h->depots, cls, blocks, bundle))
+			break;
+		blocks += bundle;
+		n -= bundle;
+	}
+	if (!options.rare_paths)
+		n = put_own_locked(h, cls, blocks, n);
+	lock_release(&h->lock);
+	send_foreign(cls, blocks, n);
 }
 
 /* Return what a class's depot holds to the slabs. No lock is held. */
@@ -332,7 +367,7 @@ static void depot_flush(struct heap *h, unsigned cls)
 		lock_release(&h->lock);
 		if (n == 0)
 			return;
-		heap_put_cached(h, cls, kept, n);
+		heap_put(h, cls, kept, n);
 	}
 }
 
@@ -346,20 +381,31 @@ static void depot_flush_all(struct heap *h)
  * first block's owner may have to do the same with the others. */
 static void batch_forward_locked(struct heap *h, struct batch *b)
 {
-	struct heap *owner = owner_of(b->blocks[0]);
+	struct heap *owner = owner_of(slab_of_block(b->blocks[0]));
 	HAK_ASSERT(owner != h);
 	(void)h;
 	if (is_shared(owner)) {
-		b->count = put_own(owner, b->blocks, b->count, b->blocks);
+		heap_lock(owner);
+		batch_put_own_locked(owner, b);
+		lock_release(&owner->lock);
 		if (b->count == 0) {
 			batch_free(b);
 			return;
 		}
-		owner = owner_of(b->blocks[0]);
+		owner = owner_of(slab_of_block(b->blocks[0]));
 		if (is_shared(owner))
 			owner = h; /* orphaned meanwhile: look again at the next drain */
 	}
 	inbox_push(&owner->inboxes[b->cls], b);
+}
+
+static void batch_put_locked(struct heap *h, struct batch *b)
+{
+	batch_put_own_locked(h, b);
+	if (b->count == 0)
+		batch_free(b);
+	else
+		batch_forward_locked(h, b);
 }
 
 static void inbox_drain_locked(struct heap *h, unsigned cls)
@@ -367,11 +413,7 @@ static void inbox_drain_locked(struct heap *h, unsigned cls)
 	struct batch *next;
 	for (struct batch *b = inbox_take(&h->inboxes[cls]); b != NULL; b = next) {
 		next = b->next;
-		b->count = put_own_locked(h, b->blocks, b->count, b->blocks);
-		if (b->count == 0)
-			batch_free(b);
-		else
-			batch_forward_locked(h, b);
+		batch_put_locked(h, b);
 	}
 }
 
@@ -419,6 +461,19 @@ static struct slab *slab_with_free_block_locked(struct heap *h, unsigned cls)
 	return s;
 }
 
+/* Blocks that wait in the inbox are taken in when there are many, or before a block is handed out
+ * that never was: its page may have to come from the kernel. */
+static bool should_drain_locked(const struct heap *h, unsigned cls)
+{
+	const struct list_node *partial = &h->classes[cls].partial;
+	uint32_t backlog = inbox_backlog(&h->inboxes[cls]);
+	if (backlog == 0)
+		return false;
+	return backlog >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls) ||
+	       list_is_empty(partial) ||
+	       !slab_has_used_block(LIST_ENTRY(partial->next, struct slab, link));
+}
+
 static unsigned take_from_locked(struct heap *h, struct slab *s, struct cached_block *out,
 				 unsigned want)
 {
@@ -436,7 +491,7 @@ static unsigned take_locked(struct heap *h, unsigned cls, struct cached_block *o
 	if (got > 0)
 		return got;
 	depot_missed(&h->depots, cls);
-	if (inbox_backlog(&h->inboxes[cls]) >= (uint32_t)knob_get(HAK_KNOB_DRAIN_THRESHOLD, cls))
+	if (should_drain_locked(h, cls))
 		inbox_drain_locked(h, cls);
 	/* A bundle may come from several slabs, but a fresh slab is not begun for
 	 * the rest of one. */
@@ -539,71 +594,138 @@ static bool release_some(struct heap *h, uint32_t delay_ms, unsigned min_pages, 
 	return any;
 }
 
-/* What lay in an inbox at the last pass and still does, its owner does not come for. */
-static void drain_stale_inboxes_locked(struct heap *h)
+static bool time_is_up(uint64_t deadline_ns)
 {
-	FOR_EACH_CLASS(cls) {
-		struct inbox *in = &h->inboxes[cls];
-		if (in->stale && inbox_backlog(in) > 0)
-			inbox_drain_locked(h, cls);
-		in->stale = inbox_backlog(in) > 0;
-	}
+	return deadline_ns != 0 && os_now_ns() >= deadline_ns;
 }
 
-/* Flush depots that were not used since the last pass; with delay_ms = 0, all. */
-static void flush_stale_depots(struct heap *h, uint32_t delay_ms)
+/* The classes whose inbox or depot nobody has used since the last pass; with delay_ms = 0
+ * all that have something in it. */
+struct stale_classes {
+	unsigned ninboxes, ndepots;
+	uint8_t inboxes[HAK_CLASS_COUNT], depots[HAK_CLASS_COUNT];
+};
+
+static void find_stale(struct heap *h, uint32_t delay_ms, struct stale_classes *stale)
 {
-	uint8_t classes[HAK_CLASS_COUNT];
-	unsigned n = 0;
+	stale->ninboxes = stale->ndepots = 0;
 	heap_lock(h);
 	FOR_EACH_CLASS(cls) {
+		struct inbox *in = &h->inboxes[cls];
 		struct depot *d = &h->depots.of_class[cls];
-		if (d->count == 0)
-			continue;
-		if (d->stale || delay_ms == 0) {
-			classes[n++] = (uint8_t)cls;
+		bool waiting = inbox_backlog(in) > 0;
+		if (waiting && (in->stale || delay_ms == 0))
+			stale->inboxes[stale->ninboxes++] = (uint8_t)cls;
+		in->stale = waiting;
+		if (d->count > 0 && (d->stale || delay_ms == 0)) {
+			stale->depots[stale->ndepots++] = (uint8_t)cls;
 			d->limit = 0;
 		}
-		d->stale = true;
+		d->stale = d->count > 0;
 	}
 	lock_release(&h->lock);
-	while (n > 0)
-		depot_flush(h, classes[--n]);
 }
 
-static bool has_work(const struct heap *h)
+/* False: there was nothing more. */
+static bool drain_some(struct heap *h, unsigned cls)
 {
-	if (h->release_count > 0)
-		return true;
+	struct batch *b = NULL;
+	heap_lock(h);
+	for (unsigned i = 0; i < DRAIN_BATCHES_PER_LOCK; i++) {
+		b = inbox_take_one(&h->inboxes[cls]);
+		if (b == NULL)
+			break;
+		batch_put_locked(h, b);
+	}
+	lock_release(&h->lock);
+	return b != NULL;
+}
+
+/* False: the time is up. */
+static bool clear_stale(struct heap *h, uint32_t delay_ms, uint64_t deadline_ns)
+{
+	struct stale_classes stale;
+	find_stale(h, delay_ms, &stale);
+	for (unsigned i = 0; i < stale.ndepots; i++) {
+		depot_flush(h, stale.depots[i]);
+		if (time_is_up(deadline_ns))
+			return false;
+	}
+	for (unsigned i = 0; i < stale.ninboxes; i++) {
+		unsigned cls = stale.inboxes[i];
+		/* There are no more batches than blocks; what comes meanwhile can wait. */
+		uint32_t turns = inbox_backlog(&h->inboxes[cls]) / DRAIN_BATCHES_PER_LOCK + 1;
+		while (turns-- > 0 && drain_some(h, cls))
+			if (time_is_up(deadline_ns))
+				return false;
+	}
+	return !time_is_up(deadline_ns);
+}
+
+static bool has_work(struct heap *h)
+{
+	bool work;
+	heap_lock(h);
+	work = h->release_count > 0;
 	FOR_EACH_CLASS(cls)
-		if (inbox_backlog(&h->inboxes[cls]) > 0 || h->depots.of_class[cls].count > 0)
-			return true;
-	return false;
+		work |= inbox_backlog(&h->inboxes[cls]) > 0 || h->depots.of_class[cls].count > 0;
+	lock_release(&h->lock);
+	return work;
 }
 
-size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more)
+static size_t release_count(struct heap *h)
 {
-	unsigned min_pages = (unsigned)knob_get(HAK_KNOB_PARTIAL_RELEASE_PAGES, 0);
+	size_t count;
+	heap_lock(h);
+	count = h->release_count;
+	lock_release(&h->lock);
+	return count;
+}
+
+/* Where a pass is, and one that ran out of time goes on. Under the maintenance lock. */
+static struct {
+	struct heap *heap;
+	bool cleared; /* its inboxes and depots are done */
+	size_t visits_left;
+} at;
+
+/* Do what is left of at.heap. False: the time is up. */
+static bool maintain_heap(const struct heap_maintenance *how, size_t *bytes)
+{
+	if (!at.cleared) {
+		bool in_time = clear_stale(at.heap, how->delay_ms, how->deadline_ns);
+		at.cleared = true;
+		at.visits_left = release_count(at.heap);
+		if (!in_time)
+			return false;
+	}
+	while (release_some(at.heap, how->delay_ms, how->min_run_pages, bytes, &at.visits_left))
+		if (time_is_up(how->deadline_ns))
+			return false;
+	return true;
+}
+
+size_t heap_maintain_all(const struct heap_maintenance *how, bool *more)
+{
+	struct heap *first;
 	size_t bytes = 0;
+	if (at.heap == NULL)
+		at.heap = heap_first();
+	if (how->deadline_ns == 0) /* all there is, of each heap */
+		at.cleared = false;
+	first = at.heap;
 	*more = false;
-	FOR_EACH_HEAP(h) {
-		size_t visits_left;
-		flush_stale_depots(h, delay_ms);
-		heap_lock(h);
-		drain_stale_inboxes_locked(h);
-		visits_left = h->release_count;
-		lock_release(&h->lock);
-		while (release_some(h, delay_ms, min_pages, &bytes, &visits_left))
-			if (deadline_ns != 0 && os_now_ns() >= deadline_ns)
-				break;
-		heap_lock(h);
-		*more |= has_work(h);
-		lock_release(&h->lock);
-		if (deadline_ns != 0 && os_now_ns() >= deadline_ns) {
+	do {
+		if (!maintain_heap(how, &bytes)) {
 			*more = true;
 			break;
 		}
-	}
+		*more |= has_work(at.heap);
+		at.heap = heap_next(at.heap);
+		if (at.heap == NULL)
+			at.heap = heap_first();
+		at.cleared = false;
+	} while (at.heap != first);
 	return bytes;
 }
 

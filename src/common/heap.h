@@ -61,24 +61,27 @@ struct heap *heap_orphans(void);
  * memory. Locks the heap. */
 unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsigned want);
 
-/* Keep n <= TCACHE_BUNDLE_MAX blocks for a later heap_take(). False: not those, or no
- * more of that class; nothing is done. Locks the heap. */
-bool heap_keep(struct heap *h, unsigned cls, const struct cached_block *blocks, unsigned n);
+/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they are; blocks[] is used up.
+ * h may be NULL: all are then treated as remote. Locks heaps. */
+void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
-/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they
- * are. h may be NULL: all are then treated as remote. Locks heaps. */
-void heap_put(struct heap *h, unsigned cls, void **blocks, unsigned n);
-
-/* The same of blocks that were cached. */
-void heap_put_cached(struct heap *h, unsigned cls, const struct cached_block *cached, unsigned n);
+/* The same, but for what the depot keeps for a later heap_take(). The first go first. */
+void heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
 /* A block for a thread without a heap. NULL: no memory. */
 void *heap_orphans_take_one(unsigned cls);
 
-/* Empty inboxes and depots to which their thread does not come round, give free pages of partly used
- * slabs back that nothing has touched for delay_ms, until deadline_ns (0: no
- * limit). Returns the bytes given back. The maintenance lock is held. */
-size_t heap_maintain_all(uint32_t delay_ms, uint64_t deadline_ns, bool *more);
+struct heap_maintenance {
+	uint32_t delay_ms;      /* leave alone what was touched since */
+	uint32_t min_run_pages; /* shortest run of free pages worth giving back */
+	uint64_t deadline_ns;   /* os_now_ns(); 0: none */
+};
+
+/* Empty inboxes and depots to which their thread does not come round (with delay_ms = 0 all), and
+ * give free pages of partly used slabs back, in steps of well below a millisecond. A
+ * call that runs out of time leaves off where the next one goes on. Returns the bytes given
+ * back. The maintenance lock is held. */
+size_t heap_maintain_all(const struct heap_maintenance *how, bool *more);
 
 /* Bytes of the slabs that wait for a partial release, read without locks. */
 size_t heap_release_pending_bytes(void);

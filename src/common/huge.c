@@ -3,6 +3,7 @@
 #include "common/bits.h"
 #include "common/bulk.h"
 #include "common/knobs.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/os.h"
@@ -14,7 +15,7 @@ enum {
 	 * blocks that come and go are mapped and unmapped all the time. */
 	CACHE_MAX_ONE = 32 << 20,
 	CACHE_MAX_ALL = 192 << 20,
-	PURGE_STEP = 8 << 20, /* unmapped at once: below a millisecond */
+	PURGE_STEP = 4 << 20, /* unmapped at once: well below a millisecond */
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
 	GROWTH_SPARE = 4,
 	/* From this size on it asks for huge pages: at most a quarter is touched in vain. */
@@ -255,6 +256,7 @@ static size_t unmap(struct huge *h)
 	 * least the pages go back. The addresses are lost, and stay counted as mapped. */
 	if (!os_unmap((void *)h->base, bytes) && !os_purge((void *)h->base, bytes))
 		bytes = 0;
+	limit_uncharge(bytes);
 	meta_pool_free(&records, h);
 	return bytes;
 }
@@ -268,11 +270,16 @@ static void unmap_all(struct list_node *gone)
 /* Memory from the kernel, its units ready to be entered. */
 static bool map_fresh(struct huge *h, size_t bytes, size_t align)
 {
-	void *p = os_map(bytes, align);
+	void *p;
+	if (!limit_charge(bytes))
+		return false;
+	p = os_map(bytes, align);
 	if (p != NULL && !registry_reserve((uintptr_t)p, bytes)) {
 		os_unmap(p, bytes);
 		p = NULL;
 	}
+	if (p == NULL)
+		limit_uncharge(bytes);
 	h->base = (uintptr_t)p;
 	h->mapped_bytes = bytes;
 	return p != NULL;
@@ -397,10 +404,16 @@ static bool grow_into_free(struct huge *h, size_t least, size_t wanted)
 static bool grow_in_place(struct huge *h, size_t bytes, bool *movable)
 {
 	size_t more = bytes - h->mapped_bytes;
-	if (!os_resize_in_place((void *)h->base, h->mapped_bytes, bytes, movable))
+	*movable = false;
+	if (!limit_charge(more))
 		return false;
+	if (!os_resize_in_place((void *)h->base, h->mapped_bytes, bytes, movable)) {
+		limit_uncharge(more);
+		return false;
+	}
 	if (!registry_reserve(end_of(h), more)) {
 		os_unmap((void *)end_of(h), more);
+		limit_uncharge(more);
 		return false;
 	}
 	lock_acquire(&lock);
@@ -410,22 +423,38 @@ static bool grow_in_place(struct huge *h, size_t bytes, bool *movable)
 	return true;
 }
 
+/* Address space to move a block to, charged for `more` than what it has now. NULL: none. */
+static void *reserve_target(size_t bytes, size_t more)
+{
+	size_t align = bytes >= HUGE_PAGES_MIN ? HAK_SUPERSLAB_BYTES : HAK_UNIT_BYTES;
+	void *target;
+	if (!limit_charge(more))
+		return NULL;
+	target = os_reserve(bytes, align);
+	if (target != NULL && !registry_reserve((uintptr_t)target, bytes)) {
+		os_unmap(target, bytes);
+		target = NULL;
+	}
+	if (target == NULL)
+		limit_uncharge(more);
+	return target;
+}
+
 static bool grow_by_moving(struct huge *h, size_t bytes)
 {
-	void *target = os_reserve(bytes, bytes >= HUGE_PAGES_MIN ? HAK_SUPERSLAB_BYTES : HAK_UNIT_BYTES);
+	size_t more = bytes - h->mapped_bytes;
+	void *target = reserve_target(bytes, more);
 	bool moved;
 	if (target == NULL)
 		return false;
-	if (!registry_reserve((uintptr_t)target, bytes)) {
-		os_unmap(target, bytes);
-		return false;
-	}
 	/* Before the move: as soon as the old place is unmapped, another thread may get
 	 * it and enter a block of its own there, or free one beside it. */
 	lock_acquire(&lock);
 	live_remove_locked(h);
 	lock_release(&lock);
 	moved = os_move((void *)h->base, h->mapped_bytes, target, bytes);
+	if (!moved)
+		limit_uncharge(more);
 	lock_acquire(&lock);
 	if (moved) {
 		h->base = (uintptr_t)target;

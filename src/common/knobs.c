@@ -70,8 +70,13 @@ int knob_set(enum hak_knob k, unsigned cls, int32_t value)
 		last = HAK_CLASS_COUNT;
 	for (unsigned c = first; c <= last; c++)
 		atomic_store_relaxed(&knob_values[k][c], value);
-	atomic_add_release(&knob_epoch_counter, 1);
+	knob_touch();
 	return 0;
+}
+
+void knob_touch(void)
+{
+	atomic_add_release(&knob_epoch_counter, 1);
 }
 
 void knob_reset_all(void)

@@ -45,6 +45,9 @@ const struct hak_knob_info *knob_info(enum hak_knob k);
  * candidate; nothing changed. */
 int knob_set(enum hak_knob k, unsigned cls, int32_t value);
 
+/* Let threads read again what they keep copies of, as if a knob had moved. */
+void knob_touch(void);
+
 /* Put every knob back to its default. */
 void knob_reset_all(void);
 
@@ -57,7 +60,7 @@ extern _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];
 extern _Atomic uint32_t knob_epoch_counter;
 
 /* Moves with every change. Acquire: who sees it move sees the change. Pairs with
- * the release in knob_set(). */
+ * the release in knob_touch(). */
 HAK_INLINE uint32_t knob_epoch(void)
 {
 	return atomic_load_acquire(&knob_epoch_counter);

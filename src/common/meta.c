@@ -1,5 +1,7 @@
 #include "common/meta.h"
 
+#include "arch/inline.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/os.h"
 
@@ -7,7 +9,7 @@ enum { META_CHUNK_BYTES = 256 * 1024 };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_META);
 static uintptr_t next, end; /* under lock: the chunk being carved */
-static _Atomic size_t carved_bytes;
+static _Atomic size_t carved_bytes, mapped_bytes;
 
 struct lock *meta_lock(void)
 {
@@ -17,6 +19,11 @@ struct lock *meta_lock(void)
 size_t meta_bytes(void)
 {
 	return atomic_load_relaxed(&carved_bytes);
+}
+
+size_t meta_mapped_bytes(void)
+{
+	return atomic_load_relaxed(&mapped_bytes);
 }
 
 static bool meta_refill_locked(size_t bytes)
@@ -29,6 +36,8 @@ static bool meta_refill_locked(size_t bytes)
 	}
 	if (p == NULL)
 		return false;
+	atomic_add_relaxed(&mapped_bytes, chunk);
+	limit_charge_records(chunk);
 	if ((uintptr_t)p != end) /* else the new chunk prolongs the old one */
 		next = (uintptr_t)p;
 	end = (uintptr_t)p + chunk;
@@ -58,6 +67,12 @@ void *meta_alloc(size_t bytes, size_t align)
 	return p;
 }
 
+/* Records are written by different threads: none shares a line with another. */
+static size_t record_align(void)
+{
+	return max_size(META_RECORD_ALIGN, hak_cacheline_bytes());
+}
+
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
 {
 	void **record;
@@ -66,7 +81,7 @@ void *meta_pool_alloc(struct meta_pool *pool, size_t bytes)
 	if (record != NULL)
 		pool->free = *record;
 	else
-		record = meta_alloc_locked(bytes, HAK_CACHELINE / 2);
+		record = meta_alloc_locked(bytes, record_align());
 	lock_release(&lock);
 	return record;
 }

@@ -19,13 +19,17 @@ struct meta_pool {
 	void *free; /* under the meta lock */
 };
 
+/* At least; more where the lines of the caches are longer. */
+enum { META_RECORD_ALIGN = 64 };
+
 /* A record, zeroed only when it is new. The bytes must be the same in each call
  * for one pool. NULL: no memory. Thread-safe. */
 void *meta_pool_alloc(struct meta_pool *pool, size_t bytes);
 void meta_pool_free(struct meta_pool *pool, void *record);
 
-/* Bytes carved so far. */
+/* Bytes carved so far, and mapped to carve from. */
 size_t meta_bytes(void);
+size_t meta_mapped_bytes(void);
 
 struct lock *meta_lock(void); /* for fork */
 

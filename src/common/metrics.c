@@ -8,13 +8,14 @@
 #include "common/knobs.h"
 #include "common/large.h"
 #include "common/lock.h"
+#include "common/missrate.h"
 #include "common/os.h"
 #include "common/remote.h"
 #include "common/slab.h"
 #include "common/superslab.h"
 #include "common/thread.h"
 
-enum { PPM = 1000000 };
+enum { PPM = 1000000, PPM_PER_PERCENT = PPM / 100 };
 
 static void read_heaps(struct hak_metrics *m)
 {
@@ -58,9 +59,10 @@ static void read_process(struct hak_metrics *m)
 
 static void read_cache_misses(struct hak_metrics *m)
 {
-	m->llc_miss_ppm = -1;
-	m->llc_confidence = -1;
-	m->llc_source = "none";
+	struct missrate r = missrate_take();
+	m->llc_miss_ppm = r.ppm;
+	m->llc_confidence = r.ppm < 0 ? -1 : 100 - (int32_t)(r.error_ppm / PPM_PER_PERCENT);
+	m->llc_source = counter_source_name(r.source);
 }
 
 void metrics_read(struct hak_metrics *out)

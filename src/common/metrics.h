@@ -42,8 +42,9 @@ struct hak_metrics {
 	uint32_t fragmentation_ppm; /* (kept - live) / kept */
 
 	/* ---- the last-level cache */
+	/* Since the last call of metrics_read(), if missrate_start() has been called. */
 	int32_t llc_miss_ppm;   /* of its accesses; -1: unknown */
-	int32_t llc_confidence; /* percent; -1: unknown */
+	int32_t llc_confidence; /* 100 less twice the standard error in percent; -1: unknown */
 	const char *llc_source; /* what counts; "none" */
 
 	struct cgroup_figures cgroup;

@@ -5,11 +5,18 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "common/cgroup.h"
 #include "common/diag.h"
 #include "common/knobs.h"
+#include "common/limit.h"
+#include "common/scan.h"
+
+/* A limit below this is a mistake: nothing runs in it. */
+enum { LIMIT_MIN_BYTES = 1 << 20 };
 
 struct options options = {
 	.background = 1,
+	.counter_threads = 64,
 	.ace_fast_interval_ms = 500,
 	.ace_slow_interval_s = 30,
 	.ace_max_p99_lat_ns = 10000000,
@@ -18,10 +25,12 @@ struct options options = {
 };
 
 /* An option is a number in a range, or one of some words, which then stand for
- * 0, 1, 2, ... It lands in an int or, where `knob` is given, in a knob. */
+ * 0, 1, 2, ... It lands in an int or, where `knob` is given, in a knob. Or it is an
+ * amount of memory, which lands in *bytes. */
 struct option {
 	const char *name;
 	int32_t *value;
+	uint64_t *bytes;
 	int32_t min, max;
 	const char *words[4];
 	int knob; /* 1 + enum hak_knob; 0: none */
@@ -35,6 +44,9 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
+	{ .name = "HAKMEM_LIMIT", .bytes = &options.limit_bytes },
+	{ .name = "HAKMEM_HARD_LIMIT", .bytes = &options.hard_limit_bytes },
+	{ .name = "HAKMEM_COUNTER_THREADS", .value = &options.counter_threads, .max = 64 },
 	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
 	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
 	{ .name = "HAKMEM_NT_THRESHOLD", .max = INT32_MAX, .knob = 1 + HAK_KNOB_NT_THRESHOLD },
@@ -70,17 +82,35 @@ const char *options_variable(const char *name)
 
 static bool parse_number(const char *s, int32_t *out)
 {
-	int64_t v = 0;
-	if (*s == '\0')
+	uint64_t v;
+	s = scan_u64(s, &v);
+	if (s == NULL || *s != '\0' || v > INT32_MAX)
 		return false;
-	for (; *s != '\0'; s++) {
-		if (*s < '0' || *s > '9')
-			return false;
-		v = v * 10 + (*s - '0');
-		if (v > INT32_MAX)
-			return false;
-	}
 	*out = (int32_t)v;
+	return true;
+}
+
+/* Bytes, or with a suffix: K, M, G, or % of the memory there is. */
+static bool parse_bytes(const char *s, uint64_t *out)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t factor;
+	} units[] = { { "", 1 }, { "K", UINT64_C(1) << 10 }, { "M", UINT64_C(1) << 20 },
+		      { "G", UINT64_C(1) << 30 } };
+	uint64_t n, bytes = 0;
+	s = scan_u64(s, &n);
+	if (s == NULL)
+		return false;
+	if (strcmp(s, "%") == 0 && n <= 100)
+		bytes = cgroup_memory_bytes() / 100 * n;
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(units); i++)
+		if (strcmp(s, units[i].suffix) == 0 &&
+		    __builtin_mul_overflow(n, units[i].factor, &bytes))
+			return false;
+	if (bytes < LIMIT_MIN_BYTES)
+		return false;
+	*out = bytes;
 	return true;
 }
 
@@ -98,6 +128,8 @@ static bool parse_word(const struct option *o, const char *s, int32_t *out)
 static bool option_apply(const struct option *o, const char *s)
 {
 	int32_t v;
+	if (o->bytes != NULL)
+		return parse_bytes(s, o->bytes);
 	if (!(o->words[0] != NULL ? parse_word(o, s, &v) : parse_number(s, &v)))
 		return false;
 	if (o->knob != 0)
@@ -120,6 +152,8 @@ static void explain_bad_value(const struct option *o, const char *s)
 		const struct hak_knob_info *info = knob_info((enum hak_knob)(o->knob - 1));
 		for (unsigned i = 0; i < info->ncandidates; i++)
 			text_printf(&wanted, "%s%d", i == 0 ? "one of " : ", ", info->candidates[i]);
+	} else if (o->bytes != NULL) {
+		text_printf(&wanted, "a size such as 512M or 2G, at least 1M, or 1%% to 100%% of memory");
 	} else {
 		text_printf(&wanted, "a number from %d to %d", o->min, o->max);
 	}
@@ -139,6 +173,7 @@ void options_load(void)
 		if (s != NULL && !option_apply(&table[i], s))
 			explain_bad_value(&table[i], s);
 	}
+	limit_set(options.limit_bytes, options.hard_limit_bytes);
 	if (options.ace_enabled)
 		diag_line("HAKMEM_ACE_ENABLED=1: this version has no ACE yet; knobs keep their settings");
 }

@@ -15,6 +15,9 @@ struct options {
 	int32_t stats_page;      /* show figures to other processes: statpage.h */
 	int32_t stats_page_keep; /* the process of this pid leaves its page behind at its exit */
 	int32_t background;      /* the maintenance thread may be started */
+	uint64_t limit_bytes;      /* 0: none */
+	uint64_t hard_limit_bytes;
+	int32_t counter_threads; /* that may have perf events open */
 	int32_t ace_enabled;
 	int32_t ace_fast_interval_ms;
 	int32_t ace_slow_interval_s;

@@ -268,6 +268,11 @@ struct os_faults os_faults(void)
 	return (struct os_faults){ (uint64_t)usage.ru_minflt, (uint64_t)usage.ru_majflt };
 }
 
+uint64_t os_thread_cpu_ns(void)
+{
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 struct os_counters os_counters(void)
 {
 	return (struct os_counters){

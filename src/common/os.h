@@ -65,6 +65,9 @@ struct os_faults {
 };
 struct os_faults os_faults(void); /* of the process so far */
 
+/* Processor time of the calling thread. */
+uint64_t os_thread_cpu_ns(void);
+
 struct os_counters {
 	size_t mapped_bytes;
 	uint64_t purged_bytes;

@@ -3,9 +3,11 @@
 #include <errno.h>
 
 #include "common/background.h"
+#include "common/bits.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/knobs.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/options.h"
 #include "common/os.h"
@@ -17,10 +19,14 @@
 enum {
 	/* A process with less to give back than this never gets the thread. */
 	START_BYTES = 4 << 20,
-	PASS_BUDGET_NS = 5000000,  /* at most, per pass */
+	/* A pass lasts 5 ms at most: it ends with the step, of well below a millisecond,
+	 * that this has run out in. */
+	PASS_BUDGET_NS = 4000000,
 	PAUSE_BUSY_MS = 10,        /* between passes while more is due */
 	PAUSE_WAITING_MS = 100,    /* while something will be due */
 	RETRY_START_MS = 10000,    /* after the system refused a thread */
+	/* Above the soft limit less is worth a pass. */
+	PRESSED_START_BYTES = START_BYTES / 16,
 };
 
 enum { THREAD_NONE, THREAD_STARTING, THREAD_RUNNING };
@@ -51,24 +57,130 @@ static size_t pending_bytes(void)
 	       remote_bytes();
 }
 
+/* ---- passes */
+
 /* What a pass left undone. */
 enum pass_rest { REST_NONE, REST_LATER, REST_NOW };
 
+static struct purge_counters counters; /* under lock */
+
+static void count_in(uint64_t *buckets, uint64_t ns)
+{
+	unsigned bucket = ns == 0 ? 0 : bit_highest(ns);
+	buckets[bucket < PURGE_BUCKETS ? bucket : PURGE_BUCKETS - 1]++;
+}
+
+static void count_pass_locked(uint64_t ns, uint64_t cpu_ns)
+{
+	counters.passes++;
+	counters.longest_ns = max_size(counters.longest_ns, ns);
+	counters.longest_cpu_ns = max_size(counters.longest_cpu_ns, cpu_ns);
+	count_in(counters.by_ns, ns);
+	count_in(counters.by_cpu_ns, cpu_ns);
+}
+
+struct purge_counters purge_counters(void)
+{
+	struct purge_counters c;
+	lock_acquire(&lock);
+	c = counters;
+	lock_release(&lock);
+	return c;
+}
+
+enum phase { PHASE_HUGE, PHASE_HEAPS, PHASE_UNITS, PHASE_COUNT };
+
+/* Returns whether something is left for later. */
+static bool phase_run_locked(enum phase phase, const struct heap_maintenance *how)
+{
+	bool more;
+	switch (phase) {
+	case PHASE_HUGE:
+		huge_purge_until(how->delay_ms, how->deadline_ns);
+		return huge_cached_bytes() > 0;
+	case PHASE_HEAPS:
+		heap_maintain_all(how, &more);
+		return more;
+	default:
+		superslab_purge(how->delay_ms, how->deadline_ns, &more);
+		return more;
+	}
+}
+
+/* All phases once, beginning with that in which the last pass ran out of time. */
+static enum pass_rest phases_locked(const struct heap_maintenance *how)
+{
+	static unsigned phase; /* under lock */
+	bool more = false;
+	for (unsigned i = 0; i < PHASE_COUNT; i++) {
+		more |= phase_run_locked((enum phase)phase, how);
+		if (os_now_ns() >= how->deadline_ns)
+			return REST_NOW;
+		phase = (phase + 1) % PHASE_COUNT;
+	}
+	return more ? REST_LATER : REST_NONE;
+}
+
+/* As the knobs say; while there is pressure, all at once. */
+static struct heap_maintenance how_to_maintain(void)
+{
+	if (limit_update_pressure())
+		return (struct heap_maintenance){ .min_run_pages = 1 };
+	return (struct heap_maintenance){
+		.delay_ms = (uint32_t)knob_get(HAK_KNOB_PURGE_DELAY_MS, 0),
+		.min_run_pages = (uint32_t)knob_get(HAK_KNOB_PARTIAL_RELEASE_PAGES, 0),
+	};
+}
+
+static enum pass_rest pass(struct heap_maintenance how)
+{
+	uint64_t begin, begin_cpu = os_thread_cpu_ns();
+	enum pass_rest rest;
+	lock_acquire(&lock);
+	begin = os_now_ns();
+	how.deadline_ns = begin + PASS_BUDGET_NS;
+	rest = phases_locked(&how);
+	count_pass_locked(os_now_ns() - begin, os_thread_cpu_ns() - begin_cpu);
+	lock_release(&lock);
+	return rest;
+}
+
 static enum pass_rest maintenance_pass(void)
 {
-	uint32_t delay_ms = (uint32_t)knob_get(HAK_KNOB_PURGE_DELAY_MS, 0);
-	uint64_t deadline = os_now_ns() + PASS_BUDGET_NS;
-	bool more_slabs, more_units, in_time;
-	lock_acquire(&lock);
-	huge_purge_until(delay_ms, deadline);
-	heap_maintain_all(delay_ms, deadline, &more_slabs);
-	superslab_purge(delay_ms, deadline, &more_units);
-	lock_release(&lock);
-	in_time = os_now_ns() < deadline;
-	if (!in_time)
-		return REST_NOW;
-	return more_slabs || more_units || huge_cached_bytes() > 0 ? REST_LATER : REST_NONE;
+	enum pass_rest rest = pass(how_to_maintain());
+	/* Under pressure there is always something to look after: when it ends. */
+	return rest == REST_NONE && limit_pressure() ? REST_LATER : rest;
 }
+
+size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more)
+{
+	struct heap_maintenance how = { .min_run_pages = min_run_pages };
+	struct slow_scope scope;
+	size_t bytes = 0;
+	*more = false;
+	if (slow_enter(&scope)) {
+		lock_acquire(&lock);
+		how.deadline_ns = os_now_ns() + budget_ns;
+		bytes = heap_maintain_all(&how, more);
+		lock_release(&lock);
+	}
+	slow_leave(&scope);
+	return bytes;
+}
+
+void purge_for_limit(void)
+{
+	struct slow_scope scope;
+	if (slow_enter(&scope)) {
+		limit_update_pressure();
+		while (limit_is_due() && pass((struct heap_maintenance){ .min_run_pages = 1 }) == REST_NOW)
+			;
+		limit_looked();
+	}
+	slow_leave(&scope);
+}
+
+/* ---- the thread */
 
 /* Wait until purge_kick() sees work; write the statistics page meanwhile. */
 static void wait_for_work(void)
@@ -98,6 +210,11 @@ static void maintenance_main(void)
 			break;
 		}
 	}
+}
+
+static bool is_worth_a_pass(void)
+{
+	return pending_bytes() >= (limit_pressure() ? PRESSED_START_BYTES : START_BYTES);
 }
 
 static bool has_come(uint32_t time_ms)
@@ -143,13 +260,13 @@ void purge_kick(void)
 	int saved = errno;
 	switch (atomic_load_relaxed(&thread_status)) {
 	case THREAD_RUNNING:
-		if (atomic_load_relaxed(&asleep) == 1 && pending_bytes() >= START_BYTES) {
+		if (atomic_load_relaxed(&asleep) == 1 && is_worth_a_pass()) {
 			atomic_store_relaxed(&asleep, 0);
 			futex_wake(&asleep, 1);
 		}
 		break;
 	case THREAD_NONE:
-		if (pending_bytes() < START_BYTES && !statpage_is_due())
+		if (!is_worth_a_pass() && !statpage_is_due())
 			break;
 		if (may_start_thread())
 			start_thread();
@@ -164,11 +281,12 @@ void purge_kick(void)
 
 size_t purge_everything(void)
 {
+	const struct heap_maintenance all = { .min_run_pages = 1 };
 	bool more;
 	size_t bytes;
 	lock_acquire(&lock);
 	bytes = huge_purge(0);
-	bytes += heap_maintain_all(0, 0, &more);
+	bytes += heap_maintain_all(&all, &more);
 	bytes += superslab_purge(0, 0, &more);
 	lock_release(&lock);
 	return bytes;

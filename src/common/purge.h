@@ -23,6 +23,26 @@ void purge_kick(void);
  * Returns the bytes. */
 size_t purge_everything(void);
 
+/* Give free pages of partly used slabs back, in runs of at least min_run_pages, without regard to
+ * how long they have been free, for budget_ns and one step, of well below a
+ * millisecond, at most. The next call, or pass, goes on where this one left off. Returns the
+ * bytes; *more: the time was up. Outside of slow_enter .. slow_leave. */
+size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more);
+
+/* limit_is_due(): give back all that can be, until the heap is below the soft limit. Outside of
+ * slow_enter .. slow_leave. */
+void purge_for_limit(void);
+
+enum { PURGE_BUCKETS = 32 };
+
+/* Passes so far, by their length: bucket i from 2^i ns on. By the clock, which counts also what
+ * others made it wait, and by processor time. */
+struct purge_counters {
+	uint64_t passes, longest_ns, longest_cpu_ns;
+	uint64_t by_ns[PURGE_BUCKETS], by_cpu_ns[PURGE_BUCKETS];
+};
+struct purge_counters purge_counters(void);
+
 /* In the child: the thread is gone. */
 void purge_after_fork(void);
 

@@ -3,7 +3,7 @@
 #include "common/meta.h"
 #include "common/size_class.h"
 
-static struct meta_pool batches;
+static struct meta_pool batches[BATCH_SIZES];
 static _Atomic uint64_t sent; /* statistics */
 static _Atomic size_t under_way_bytes;
 
@@ -12,17 +12,31 @@ size_t remote_bytes(void)
 	return atomic_load_relaxed(&under_way_bytes);
 }
 
-struct batch *batch_alloc(void)
+static size_t batch_bytes(unsigned size)
 {
-	struct batch *b = meta_pool_alloc(&batches, sizeof(*b));
-	if (b != NULL)
+	return (size_t)BATCH_MIN_BYTES << size;
+}
+
+struct batch *batch_alloc(unsigned cls, unsigned blocks)
+{
+	const size_t bytes = sizeof(struct batch) + blocks * sizeof(void *);
+	unsigned size = 0;
+	struct batch *b;
+	HAK_ASSERT(blocks <= BATCH_BLOCKS);
+	while (batch_bytes(size) < bytes)
+		size++;
+	b = meta_pool_alloc(&batches[size], batch_bytes(size));
+	if (b != NULL) {
+		b->cls = (uint16_t)cls;
+		b->size = (uint16_t)size;
 		b->count = 0;
+	}
 	return b;
 }
 
 void batch_free(struct batch *b)
 {
-	meta_pool_free(&batches, b);
+	meta_pool_free(&batches[b->size], b);
 }
 
 void inbox_push(struct inbox *in, struct batch *b)
@@ -38,6 +52,12 @@ void inbox_push(struct inbox *in, struct batch *b)
 	} while (!atomic_cas_weak_release(&in->head, &head, b));
 }
 
+static void count_taken(struct inbox *in, uint32_t blocks, size_t bytes)
+{
+	atomic_sub_relaxed(&in->backlog, blocks);
+	atomic_sub_relaxed(&under_way_bytes, bytes);
+}
+
 struct batch *inbox_take(struct inbox *in)
 {
 	struct batch *taken;
@@ -50,9 +70,20 @@ struct batch *inbox_take(struct inbox *in)
 		blocks += b->count;
 		bytes += b->count * class_bytes(b->cls);
 	}
-	atomic_sub_relaxed(&in->backlog, blocks);
-	atomic_sub_relaxed(&under_way_bytes, bytes);
+	count_taken(in, blocks, bytes);
 	return taken;
+}
+
+struct batch *inbox_take_one(struct inbox *in)
+{
+	/* Only takers remove batches and there is one at a time: the head that is seen
+	 * stays in the stack, with its `next`, until it is taken here. */
+	struct batch *b = atomic_load_acquire(&in->head);
+	while (b != NULL && !atomic_cas_acq_rel(&in->head, &b, b->next))
+		;
+	if (b != NULL)
+		count_taken(in, b->count, b->count * class_bytes(b->cls));
+	return b;
 }
 
 uint64_t remote_batches_sent(void)

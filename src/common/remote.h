@@ -12,15 +12,21 @@
 #include "common/atomics.h"
 #include "common/base.h"
 
-enum { BATCH_BLOCKS = 62 }; /* a batch is 512 bytes */
+/* Batches come in sizes, as an inbox may hold many of a few blocks each. */
+enum {
+	BATCH_MIN_BYTES = 64,
+	BATCH_SIZES = 4, /* each twice the one before */
+	BATCH_MAX_BYTES = BATCH_MIN_BYTES << (BATCH_SIZES - 1),
+};
 
 struct batch {
 	struct batch *next;
-	uint32_t cls;
+	uint16_t cls;
+	uint16_t size;  /* constant; 0 .. BATCH_SIZES - 1 */
 	uint32_t count;
-	void *blocks[BATCH_BLOCKS];
+	void *blocks[];
 };
-HAK_STATIC_ASSERT(sizeof(struct batch) == 512, "a batch fills whole cache lines");
+enum { BATCH_BLOCKS = (BATCH_MAX_BYTES - sizeof(struct batch)) / sizeof(void *) };
 
 struct inbox {
 	_Atomic(struct batch *) head;
@@ -28,8 +34,8 @@ struct inbox {
 	bool stale;               /* maintenance only: there was a backlog at its last pass */
 };
 
-/* NULL: no memory. Thread-safe. */
-struct batch *batch_alloc(void);
+/* An empty one with room for `blocks` <= BATCH_BLOCKS. NULL: no memory. Thread-safe. */
+struct batch *batch_alloc(unsigned cls, unsigned blocks);
 void batch_free(struct batch *b);
 
 /* Any thread. */
@@ -37,6 +43,9 @@ void inbox_push(struct inbox *in, struct batch *b);
 
 /* All batches, linked by `next`; NULL: none. The holder of the heap's lock. */
 struct batch *inbox_take(struct inbox *in);
+
+/* The batch pushed last; NULL: none. The holder of the heap's lock. */
+struct batch *inbox_take_one(struct inbox *in);
 
 HAK_INLINE uint32_t inbox_backlog(const struct inbox *in)
 {

@@ -43,17 +43,44 @@ static uint64_t *bitmap_of(const struct slab *s)
 	return (uint64_t *)((uintptr_t)s->states + states_bytes(s->capacity));
 }
 
-void slab_prefetch(const void *block)
+/* States of the blocks of one bitmap word. Those of another slab lie a header away at least:
+ * an offset within the word says that a block is of the slab, too. */
+enum { WORD_BITS = 64 };
+HAK_STATIC_ASSERT(offsetof(struct slab, states) >= WORD_BITS, "states of slabs are far apart");
+
+static size_t state_offset(const _Atomic uint8_t *state, const _Atomic uint8_t *from)
 {
-	/* By the page map alone, as the record is what is cold. */
+	return (size_t)((uintptr_t)state - (uintptr_t)from);
+}
+
+void slab_find(unsigned cls, const struct cached_block *blocks, unsigned n, struct slab **slabs)
+{
+	const unsigned capacity = class_layout[cls].capacity;
+	const _Atomic uint8_t *states = NULL, *word_states = NULL;
+	struct slab *s = NULL;
+	for (unsigned i = 0; i < n; i++) {
+		if (state_offset(blocks[i].state, word_states) >= WORD_BITS) {
+			size_t w;
+			if (state_offset(blocks[i].state, states) >= capacity) {
+				s = slab_of_block(blocks[i].block);
+				states = s->states;
+				hak_prefetch(s);
+			}
+			w = state_offset(blocks[i].state, states) / WORD_BITS;
+			word_states = states + w * WORD_BITS;
+			/* Not bitmap_of(), which reads the record. */
+			hak_prefetch(states + states_bytes(capacity) + w * sizeof(uint64_t));
+		}
+		slabs[i] = s;
+	}
+}
+
+struct cached_block slab_locate(unsigned cls, void *block)
+{
 	const struct registry_unit *unit = registry_unit_of((uintptr_t)block);
-	uintptr_t tag = unit_tag(unit), offset = tag_offset(tag, (uintptr_t)block);
-	unsigned cls = tag_kind(tag);
-	uint32_t index = class_block_index(cls, (uint32_t)offset);
-	const char *states = unit_record(unit);
-	hak_prefetch(HAK_CONTAINER_OF(states, struct slab, states));
-	hak_prefetch(states - 1); /* the header's second line */
-	hak_prefetch(states + states_bytes(class_layout[cls].capacity) + index / 64 * sizeof(uint64_t));
+	uintptr_t offset = tag_offset(unit_tag(unit), (uintptr_t)block);
+	_Atomic uint8_t *states = unit_record(unit);
+	return (struct cached_block){ states + class_block_index(cls, (uint32_t)offset), block };
 }
 
 /* The bits that exist in word w. */
@@ -134,98 +161,114 @@ static bool page_is_purged(const struct slab *s, size_t page)
 	return s->purged_pages[page / 64] >> (page % 64) & 1;
 }
 
-/* The block is going to be used: its pages count as present again. Returns how many that
- * were purged. */
-static unsigned pages_return(struct slab *s, uint32_t index)
+/* The blocks are going to be used: their pages count as present again. */
+static HAK_COLD void pages_return(struct slab *s, const struct cached_block *blocks, unsigned n)
 {
-	size_t bytes = class_bytes(s->cls);
-	size_t first = index * bytes / os_page_bytes();
-	size_t last = ((index + 1) * bytes - 1) / os_page_bytes();
-	unsigned returned = 0;
-	for (size_t page = first; page <= last; page++) {
-		returned += page_is_purged(s, page);
-		s->purged_pages[page / 64] &= ~(UINT64_C(1) << (page % 64));
+	size_t returned = 0;
+	for (unsigned i = 0; i < n; i++) {
+		size_t offset = (uintptr_t)blocks[i].block - s->base;
+		size_t last = (offset + class_bytes(s->cls) - 1) / os_page_bytes();
+		for (size_t page = offset / os_page_bytes(); page <= last; page++) {
+			returned += page_is_purged(s, page);
+			s->purged_pages[page / 64] &= ~(UINT64_C(1) << (page % 64));
+		}
 	}
-	return returned;
+	atomic_sub_relaxed(&purged_pages, returned);
 }
 
-/* ---- blocks out and in */
+/* ---- blocks out and in. Their loops keep all in local variables: a state is a byte, and for
+ * the compiler a store to one may change any field. */
+
+enum { TAKE_RUN = 8 }; /* neighbours that are taken at once */
+#define RUN_MASK ((UINT64_C(1) << TAKE_RUN) - 1)
+
+/* Write the entries of n blocks in a row, the lowest last. Returns where that is. */
+HAK_INLINE struct cached_block *take_row(struct cached_block *to, uintptr_t block, size_t bytes,
+					 _Atomic uint8_t *state, unsigned n)
+{
+	for (; n > 0; n--, block += bytes, state++) {
+		*--to = (struct cached_block){ state, (void *)block };
+		/* The program is going to write to it: let the misses of a bundle overlap. */
+		__builtin_prefetch((void *)block, 1);
+		atomic_store_relaxed(state, BLOCK_CACHED);
+	}
+	return to;
+}
 
 unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want)
 {
-	unsigned n = s->free_count < want ? s->free_count : want;
+	const unsigned n = s->free_count < want ? s->free_count : want;
+	const size_t bytes = class_bytes(s->cls);
+	const uintptr_t base = s->base;
+	_Atomic uint8_t *const states = s->states;
+	uint64_t *const bitmap = bitmap_of(s);
 	struct cached_block *to = out + n;
 	unsigned w = s->scan_from;
-	uint64_t *bitmap = bitmap_of(s);
-	size_t bytes = class_bytes(s->cls);
-	bool purged = any_purged(s);
-	unsigned returned = 0;
-	uint32_t index = 0;
 	uint64_t word;
+	size_t end = 0; /* behind the last block taken */
 
 	if (n == 0)
 		return 0;
 	word = bitmap[w];
 	while (to > out) {
+		unsigned bit, row = 1;
+		size_t index;
 		while (word == 0) {
 			bitmap[w] = 0;
 			word = bitmap[++w];
 		}
-		index = w * 64 + bit_lowest(word);
-		word &= word - 1;
-		to--;
-		to->block = (void *)(s->base + index * bytes);
-		to->state = &s->states[index];
-		/* The program is going to write to it: let the misses of a bundle overlap. */
-		__builtin_prefetch(to->block, 1);
-		atomic_store_relaxed(to->state, BLOCK_CACHED);
-		if (HAK_UNLIKELY(purged))
-			returned += pages_return(s, index);
+		bit = bit_lowest(word);
+		index = (size_t)w * WORD_BITS + bit;
+		if ((word >> bit & RUN_MASK) == RUN_MASK && to - out >= TAKE_RUN) {
+			row = TAKE_RUN;
+			to = take_row(to, base + index * bytes, bytes, states + index, TAKE_RUN);
+			word &= ~(RUN_MASK << bit);
+		} else {
+			to = take_row(to, base + index * bytes, bytes, states + index, 1);
+			word &= word - 1;
+		}
+		end = index + row;
 	}
-	if (HAK_UNLIKELY(returned > 0))
-		atomic_sub_relaxed(&purged_pages, returned);
 	bitmap[w] = word;
 	s->scan_from = (uint16_t)w;
 	s->free_count = (uint16_t)(s->free_count - n);
-	if (index >= s->carved)
-		s->carved = (uint16_t)(index + 1);
+	if (end > s->carved)
+		s->carved = (uint16_t)end;
+	if (HAK_UNLIKELY(any_purged(s)))
+		pages_return(s, out, n);
 	return n;
 }
 
-unsigned slab_put(struct slab *s, void *const *blocks, unsigned n, void (*is_free_already)(const void *))
+unsigned slab_put(struct slab *s, const struct cached_block *blocks, unsigned n)
 {
-	const uint64_t inverse = class_inverse[s->cls];
-	const size_t slab_bytes = (size_t)s->units * HAK_UNIT_BYTES;
-	uint64_t *bitmap = bitmap_of(s);
-	unsigned w = s->scan_from, lowest = w, put = 0, i;
-	uint64_t word = bitmap[w];
+	_Atomic uint8_t *const states = s->states, *word_states = NULL;
+	uint64_t *const bitmap = bitmap_of(s);
+	uint64_t nothing = 0, word = 0, *at = &nothing;
+	unsigned lowest = s->scan_from, i;
 	for (i = 0; i < n; i++) {
-		uintptr_t offset = (uintptr_t)blocks[i] - s->base;
-		uint64_t index, bit;
-		bool starts;
-		if (offset >= slab_bytes)
-			break;
-		starts = block_starts(inverse, offset, &index);
-		HAK_ASSERT(starts && index < s->capacity);
-		(void)starts;
-		if (index / 64 != w) {
-			bitmap[w] = word;
-			w = (unsigned)index / 64;
-			word = bitmap[w];
+		_Atomic uint8_t *state = blocks[i].state;
+		size_t bit = state_offset(state, word_states);
+		HAK_ASSERT(state_offset(state, states) < s->capacity);
+		HAK_ASSERT((uintptr_t)blocks[i].block ==
+			   s->base + state_offset(state, states) * class_bytes(s->cls));
+		if (bit >= WORD_BITS) { /* of another word */
+			size_t index = state_offset(state, states);
+			unsigned w = (unsigned)(index / WORD_BITS);
+			bit = index % WORD_BITS;
+			*at = word;
+			at = &bitmap[w];
+			word = *at;
+			word_states = state - bit;
 			lowest = w < lowest ? w : lowest;
 		}
-		bit = UINT64_C(1) << (index % 64);
-		if (HAK_UNLIKELY(word & bit)) {
-			is_free_already(blocks[i]);
-			continue;
-		}
-		word |= bit;
-		atomic_store_relaxed(&s->states[index], BLOCK_FREE);
-		put++;
+		if (HAK_UNLIKELY(word >> bit & 1))
+			break;
+		word |= UINT64_C(1) << bit;
+		atomic_store_relaxed(state, BLOCK_FREE);
 	}
-	bitmap[w] = word;
+	*at = word;
 	s->scan_from = (uint16_t)lowest;
-	s->free_count = (uint16_t)(s->free_count + put);
+	s->free_count = (uint16_t)(s->free_count + i);
 	return i;
 }
 

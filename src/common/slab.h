@@ -41,8 +41,7 @@ struct slab {
 	struct list_node link;          /* in its heap: partial or full */
 	struct list_node release_link;  /* in its heap: blocks came back, pages may be free */
 	_Atomic(struct heap *) owner;   /* changed under the locks of old and new owner */
-	struct superslab *superslab;    /* constant, as are the next five */
-	uintptr_t base;
+	uintptr_t base;                 /* constant, as are the next four */
 	uint8_t cls;
 	uint8_t units;
 	uint16_t first_unit;
@@ -51,10 +50,13 @@ struct slab {
 	uint16_t scan_from;             /* no free bit in bitmap words below this one */
 	uint16_t carved;                /* blocks at and above this index were never out */
 	uint32_t freed_at_ms;           /* when a block last came back */
+	/* What lies above is all that slab_put() and its caller need: one cache line. */
+	struct superslab *superslab;    /* constant */
 	uint64_t purged_pages[SLAB_PAGE_WORDS]; /* pages given back since last in use */
 	alignas(64) _Atomic uint8_t states[];   /* capacity + 1; the last always BLOCK_FREE */
 	/* uint64_t bitmap[], behind the states */
 };
+HAK_STATIC_ASSERT(offsetof(struct slab, superslab) <= 64, "blocks come in through one line");
 
 /* A new slab for `owner`, all blocks free, entered in the registry. NULL: no
  * memory. */
@@ -67,14 +69,15 @@ void slab_destroy(struct slab *s);
  * last, so that it is popped first. Returns how many. They are BLOCK_CACHED. */
 unsigned slab_take(struct slab *s, struct cached_block *out, unsigned want);
 
-/* Take back those of the n blocks, from the first on, that are the slab's, up to one
- * that is not; whatever their states. Returns how many were looked at. For one that
- * is in already it only calls is_free_already(). */
-unsigned slab_put(struct slab *s, void *const *blocks, unsigned n,
-		  void (*is_free_already)(const void *block));
+/* Take back n blocks of the slab, whatever their states, up to one that is in already. Returns
+ * how many came in. */
+unsigned slab_put(struct slab *s, const struct cached_block *blocks, unsigned n);
 
-/* Fetch what slab_put() will need for a block. */
-void slab_prefetch(const void *block);
+/* The slabs of n blocks of one class; what slab_put() will need of them is being fetched. */
+void slab_find(unsigned cls, const struct cached_block *blocks, unsigned n, struct slab **slabs);
+
+/* A block of ours, of that class, with its state. */
+struct cached_block slab_locate(unsigned cls, void *block);
 
 /* Give runs of at least min_pages wholly free pages back to the kernel. Returns
  * the bytes given back. */
@@ -92,6 +95,12 @@ HAK_INLINE uint32_t slab_block_index(const struct slab *s, const void *block)
 HAK_INLINE struct slab *slab_of_block(const void *block)
 {
 	return HAK_CONTAINER_OF(registry_record(block), struct slab, states);
+}
+
+/* Has it a free block that was out before? */
+HAK_INLINE bool slab_has_used_block(const struct slab *s)
+{
+	return s->free_count > s->capacity - s->carved;
 }
 
 /* Is `block`, the start of a block of s, free in s? Exact for the owner only. */

@@ -6,7 +6,9 @@
 #include "common/huge.h"
 #include "common/knobs.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/meta.h"
+#include "common/missrate.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/remote.h"
@@ -60,6 +62,29 @@ static void text_knobs(struct text *t, const char *format, const char *separator
 	}
 }
 
+static void text_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, "misses of the last-level cache: ");
+	if (r.ppm < 0)
+		text_printf(t, "not known");
+	else
+		text_printf(t, "%d in a million of %lu loads", r.ppm, (unsigned long)r.samples);
+	text_printf(t, " (source: %s, %u ps per operation)\n", counter_source_name(r.source),
+		    r.overhead_ps_per_op);
+}
+
+static void json_miss_rate(struct text *t)
+{
+	struct missrate r = missrate_total();
+	text_printf(t, ",\"llc\":{\"source\":\"%s\",\"overhead_ps_per_op\":%u",
+		    counter_source_name(r.source), r.overhead_ps_per_op);
+	if (r.ppm >= 0)
+		text_printf(t, ",\"miss_ppm\":%d,\"error_ppm\":%u,\"samples\":%lu", r.ppm, r.error_ppm,
+			    (unsigned long)r.samples);
+	text_printf(t, "}");
+}
+
 void stats_text(struct text *t)
 {
 	struct hak_stats s;
@@ -70,6 +95,7 @@ void stats_text(struct text *t)
 #define LINE(field, words) text_printf(t, "%-32s %14lu\n", words, (unsigned long)s.field);
 	STATS_FIELDS(LINE)
 #undef LINE
+	text_miss_rate(t);
 	text_printf(t, "knobs: ");
 	text_knobs(t, "text", " ");
 	text_printf(t, "\n");
@@ -84,6 +110,7 @@ void stats_json(struct text *t)
 #define MEMBER(field, words) text_printf(t, ",\"" #field "\":%lu", (unsigned long)s.field);
 	STATS_FIELDS(MEMBER)
 #undef MEMBER
+	json_miss_rate(t);
 	text_printf(t, ",\"knobs\":{");
 	text_knobs(t, "\"json\"", ",");
 	text_printf(t, "}}");
@@ -105,6 +132,17 @@ static void check_units(void)
 	HAK_VERIFY((pool.units - pool.free_units) * HAK_UNIT_BYTES == used);
 }
 
+/* What is charged is what is held. */
+static void check_held(void)
+{
+	struct superslab_counters pool = superslab_counters();
+	struct huge_counters huges = huge_counters();
+	size_t units = pool.units - pool.free_units + pool.dirty_units;
+	HAK_VERIFY(units * HAK_UNIT_BYTES + huges.live_bytes + huges.cached_bytes +
+			   meta_mapped_bytes() ==
+		   limit_held_bytes());
+}
+
 bool hak_check_all(void)
 {
 	struct slow_scope scope;
@@ -115,6 +153,7 @@ bool hak_check_all(void)
 	heap_check_all();
 	huge_check();
 	check_units();
+	check_held();
 	lock_release(purge_lock());
 	slow_leave(&scope);
 	return true;

@@ -2,6 +2,7 @@
 
 #include "common/bits.h"
 #include "common/knobs.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/os.h"
@@ -270,6 +271,27 @@ static void take_units_locked(struct superslab *s, uint32_t mask)
 		set_huge_pages_locked(s, true);
 }
 
+/* The clean units that are not clean any more once those of mask are taken. */
+static size_t clean_bytes_locked(const struct superslab *s, uint32_t mask)
+{
+	if (s->wants_huge_pages && is_clean_locked(s)) /* the first touch fills it */
+		mask = s->free_mask;
+	return bit_count(mask & ~s->dirty_mask) * (size_t)HAK_UNIT_BYTES;
+}
+
+/* Room for a span, charged. NULL: no memory. */
+static struct superslab *find_or_grow_locked(unsigned units, unsigned align_units, int *first)
+{
+	struct superslab *s = find_locked(&pool.by_dirty, units, align_units, true, first);
+	if (s == NULL)
+		s = find_locked(&pool.by_free, units, align_units, false, first);
+	if (s == NULL && grow_locked(units, align_units))
+		s = find_locked(&pool.by_free, units, align_units, false, first);
+	if (s == NULL || !limit_charge(clean_bytes_locked(s, mask32((unsigned)*first, units))))
+		return NULL;
+	return s;
+}
+
 bool span_alloc(struct span *out, unsigned units, unsigned align_units)
 {
 	struct superslab *s;
@@ -280,11 +302,7 @@ bool span_alloc(struct span *out, unsigned units, unsigned align_units)
 
 	lock_acquire(&lock);
 	pool_init_locked();
-	s = find_locked(&pool.by_dirty, units, align_units, true, &first);
-	if (s == NULL)
-		s = find_locked(&pool.by_free, units, align_units, false, &first);
-	if (s == NULL && grow_locked(units, align_units))
-		s = find_locked(&pool.by_free, units, align_units, false, &first);
+	s = find_or_grow_locked(units, align_units, &first);
 	if (s == NULL) {
 		lock_release(&lock);
 		return false;
@@ -321,7 +339,7 @@ bool span_extend(struct superslab *s, unsigned first, unsigned units, unsigned m
 		return false;
 	mask = mask32(first + units, more);
 	lock_acquire(&lock);
-	ok = (s->free_mask & mask) == mask;
+	ok = (s->free_mask & mask) == mask && limit_charge(clean_bytes_locked(s, mask));
 	if (ok)
 		take_units_locked(s, mask);
 	lock_release(&lock);
@@ -358,6 +376,7 @@ static size_t superslab_purge_one_locked(struct superslab *s)
 	lock_acquire(&lock);
 	set_masks_locked(s, s->free_mask | mask, s->dirty_mask | failed);
 	s->zero_mask |= mask & ~failed;
+	limit_uncharge((size_t)bit_count(mask & ~failed) * HAK_UNIT_BYTES);
 	return (size_t)bit_count(mask & ~failed) * HAK_UNIT_BYTES;
 }
 
@@ -392,6 +411,7 @@ size_t superslab_unmap_free(void)
 		uintptr_t start = s->base + (uintptr_t)bit_lowest(s->present_mask) * HAK_UNIT_BYTES;
 		if (s->free_mask != s->present_mask || !os_unmap((void *)start, mapped))
 			continue;
+		limit_uncharge((size_t)bit_count(s->dirty_mask) * HAK_UNIT_BYTES);
 		set_masks_locked(s, 0, 0);
 		list_remove(&s->all_link);
 		pool.count--;

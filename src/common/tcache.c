@@ -4,18 +4,29 @@
 
 #include "common/heap.h"
 #include "common/knobs.h"
+#include "common/limit.h"
 #include "common/options.h"
+
+enum {
+	/* After so many overflows without a refill the thread only frees blocks of that class:
+	 * the bin is emptied when it is full, as nobody will want what stays. */
+	ONE_WAY = 3,
+};
 
 static struct cached_block nothing;
 
 #define CONSTANT_CACHE { .bins = { [0 ... UNIT_KINDS - 1] = { &nothing, &nothing, 0, &nothing } } }
 struct tcache tcache_unborn = CONSTANT_CACHE, tcache_dead = CONSTANT_CACHE;
 
+/* What of the capacity is left while memory is above the soft limit. */
+enum { PRESSURE_DIET_PERCENT = 25 };
+
 /* Blocks that the bin may hold, from the knobs. */
 static unsigned capacity_for(unsigned cls)
 {
-	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) *
-			   (unsigned)knob_get(HAK_KNOB_DIET_FACTOR, 0) / 100;
+	unsigned diet = limit_pressure() ? PRESSURE_DIET_PERCENT
+					 : (unsigned)knob_get(HAK_KNOB_DIET_FACTOR, 0);
+	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) * diet / 100;
 	unsigned by_bytes = TCACHE_CLASS_BYTES / (unsigned)class_bytes(cls);
 	unsigned n = by_bytes < TCACHE_MIN_BLOCKS ? TCACHE_MIN_BLOCKS : by_bytes;
 	return by_knob < n ? by_knob : n;
@@ -53,16 +64,20 @@ static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	struct cached_block out[TCACHE_SLOTS];
 	bin_take_out(tc, cls, out, n);
-	heap_put_cached(tc->heap, cls, out, n);
+	heap_put(tc->heap, cls, out, n);
 }
 
-/* Make room for n <= TCACHE_BUNDLE_MAX blocks. */
-static void bin_make_room(struct tcache *tc, unsigned cls, unsigned n)
+/* The bin, of count > 0 blocks, is full: make room. */
+static void bin_make_room(struct tcache *tc, unsigned cls, unsigned count)
 {
-	struct cached_block out[TCACHE_BUNDLE_MAX];
+	struct cached_block out[TCACHE_SLOTS];
+	unsigned n = count < tc->bundle[cls] ? count : tc->bundle[cls];
+	if (tc->overflows[cls] >= ONE_WAY)
+		n = count;
+	else
+		tc->overflows[cls]++;
 	bin_take_out(tc, cls, out, n);
-	if (!heap_keep(tc->heap, cls, out, n))
-		heap_put_cached(tc->heap, cls, out, n);
+	heap_keep_or_put(tc->heap, cls, out, n);
 }
 
 static void follow_knobs(struct tcache *tc)
@@ -100,24 +115,25 @@ void *tcache_refill(struct tcache *tc, unsigned cls)
 {
 	tcache_refresh(tc);
 	HAK_ASSERT(tcache_count(tc, cls) == 0);
+	tc->overflows[cls] = 0;
 	set_count(tc, cls, heap_take(tc->heap, cls, tc->bins[cls].bottom + 1, tc->bundle[cls]));
 	return tcache_pop(tc, cls);
 }
 
 void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
 {
-	unsigned count, n;
+	unsigned count;
 	tcache_refresh(tc);
 	if (tcache_push(tc, cls, block, state))
 		return;
 	count = tcache_count(tc, cls);
-	n = count < tc->bundle[cls] ? count : tc->bundle[cls];
-	if (n == 0) { /* a bin without capacity */
+	if (count == 0) { /* a bin without capacity */
+		struct cached_block one = { state, block };
 		atomic_store_relaxed(state, BLOCK_CACHED);
-		heap_put(tc->heap, cls, &block, 1);
+		heap_put(tc->heap, cls, &one, 1);
 		return;
 	}
-	bin_make_room(tc, cls, n);
+	bin_make_room(tc, cls, count);
 	(void)tcache_push(tc, cls, block, state);
 }
 

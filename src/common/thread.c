@@ -4,11 +4,13 @@
 #include <pthread.h>
 
 #include "arch/arch.h"
+#include "common/counters.h"
 #include "common/diag.h"
 #include "common/fork.h"
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/lock.h"
+#include "common/missrate.h"
 #include "common/options.h"
 #include "common/os.h"
 #include "common/purge.h"
@@ -51,6 +53,7 @@ static void thread_exit(void *heap)
 		thread_state.tcache = &tcache_dead;
 		heap_release(thread_state.heap);
 		thread_state.heap = NULL;
+		counters_stop();
 	}
 	slow_leave(&scope);
 }
@@ -97,6 +100,8 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	hak_init_once();
 	options_load();
 	purge_allow_thread();
+	if (options.ace_enabled || options.stats_page || (options.verbose && options.stats_at_exit))
+		missrate_start();
 	statpage_start();
 	if (options.verbose)
 		say_version();

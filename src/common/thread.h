@@ -25,6 +25,7 @@ struct thread_local_state {
 	uint8_t fork_level;    /* forks that are between their prepare and end */
 	uint8_t stray_frees;   /* before the thread had a heap */
 	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
+	uint8_t counter_slot;  /* of counters.c; 0: none */
 };
 
 extern _Thread_local struct thread_local_state thread_state;

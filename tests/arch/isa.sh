@@ -5,6 +5,7 @@
 #
 # usage: isa.sh MACHINE OBJECT;OBJECT;...
 set -uo pipefail
+shopt -s lastpipe # what none() finds out must not die with a subshell
 cd "$HAKMEM_SOURCE_DIR" || exit 1
 machine=$1
 IFS=';' read -r -a objects <<<"$2"

@@ -141,7 +141,7 @@ static void variants(void)
 
 static void threshold(void)
 {
-	size_t share = min_size(arch_get()->llc_bytes, (size_t)64 << 20), last = 0;
+	size_t share = min_size(arch_get()->llc_bytes, (size_t)128 << 20), last = 0;
 	const struct hak_knob_info *info = knob_info(HAK_KNOB_NT_THRESHOLD);
 	CHECK_U64(bulk_nt_threshold_bytes(), max_size(share / 100 * 25, 1 << 20), "default");
 	for (unsigned i = 0; i < info->ncandidates; i++) {
@@ -156,31 +156,39 @@ static void threshold(void)
 	knob_reset_all();
 }
 
-/* Sizes on both sides of where bulk.h changes its way. */
+/* Sizes on both sides of where bulk.h and bulk.c change their way. */
 static void bulk(void)
 {
-	static const size_t sizes[] = { 0,
-					1,
-					4096,
-					(1 << 20) - 1,
-					1 << 20,
-					(1 << 20) + 1,
-					(2 << 20) - 1,
-					2 << 20,
-					(2 << 20) + 77 };
+	enum { BEFORE = 3, BEHIND = 64 };
+	size_t t;
+	struct arena src, dst;
 	knob_set(HAK_KNOB_NT_THRESHOLD, 0, 6);
+	t = bulk_nt_threshold_bytes();
+	src = arena_make(2 * t + 4096);
+	dst = arena_make(src.bytes);
+	fill_with_noise(src, 2);
+	const size_t sizes[] = { 0,
+				 1,
+				 4096,
+				 BULK_NT_LEAST_BYTES - 1,
+				 BULK_NT_LEAST_BYTES,
+				 t - 1,
+				 t,
+				 t + 1,
+				 2 * t - 1,
+				 2 * t,
+				 2 * t + 77 };
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(sizes); i++) {
 		size_t n = sizes[i];
-		unsigned char *p = to.base + 3;
-		refresh(0, to.bytes);
-		bulk_copy(p, from.base + 64, n);
-		CHECK(memcmp(p, from.base + 64, n) == 0 &&
-			      memcmp(p + n, from.base + 3 + n, 64) == 0 &&
-			      memcmp(to.base, from.base, 3) == 0,
-		      "copy of %zu bytes", n);
+		unsigned char *p = dst.base + BEFORE;
+		memset(dst.base, '#', BEFORE + n + BEHIND);
+		bulk_copy(p, src.base + 64, n);
+		CHECK(memcmp(p, src.base + 64, n) == 0, "copy of %zu bytes", n);
 		bulk_clear(p, n);
 		CHECK_U64(unit_first_nonzero(p, n), n, "zeros");
-		CHECK(memcmp(p + n, from.base + 3 + n, 64) == 0, "written behind %zu bytes", n);
+		CHECK(memcmp(dst.base, "###", BEFORE) == 0 && p[n] == '#' &&
+			      p[n + BEHIND - 1] == '#',
+		      "written outside of %zu bytes", n);
 	}
 	knob_reset_all();
 }

@@ -61,9 +61,10 @@ static void take(struct heap *h, void **blocks, unsigned n)
 static void put(struct heap *h, void **blocks, unsigned n)
 {
 	for (unsigned done = 0; done < n; done += SLOTS) {
-		void *some[SLOTS];
+		struct cached_block some[SLOTS];
 		unsigned now = n - done < SLOTS ? n - done : SLOTS;
-		memcpy(some, blocks + done, now * sizeof(some[0]));
+		for (unsigned i = 0; i < now; i++)
+			some[i] = slab_locate(CLASS, blocks[done + i]);
 		heap_put(h, CLASS, some, now);
 	}
 }
@@ -83,7 +84,7 @@ static void maintain(uint32_t delay_ms)
 {
 	bool more;
 	lock_acquire(purge_lock());
-	heap_maintain_all(delay_ms, 0, &more);
+	heap_maintain_all(&(struct heap_maintenance){ .delay_ms = delay_ms, .min_run_pages = 1 }, &more);
 	lock_release(purge_lock());
 }
 
@@ -224,11 +225,38 @@ static void drain_before_growth(void)
 	finish(before);
 }
 
+/* Blocks in the inbox are used before one that was never out, whose page is not in memory yet. */
+static void drain_before_untouched(void)
+{
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire();
+	const struct slab *s;
+	void *p[2];
+	hak_purge(); /* so that a's slab is a fresh span */
+	take(a, blocks, 5);
+	s = slab_of_block(blocks[0]);
+	REQUIRE(s->carved == 5, "a slab of which 5 blocks were out: %u", s->carved);
+	put(b, blocks + 1, 2);
+	take(a, p, 1);
+	CHECK_PTR(p[0], blocks[1], "the block taken");
+	CHECK_U64(backlog(a), 0, "backlog");
+	put(b, blocks + 3, 1);
+	take(a, p + 1, 1);
+	CHECK_PTR(p[1], blocks[2], "the block taken, while one that was out is in its slab");
+	CHECK_U64(backlog(a), 1, "backlog");
+	CHECK_U64(s->carved, 5, "blocks that were ever out");
+	put(a, p, 2);
+	put(a, blocks, 1);
+	put(a, blocks + 4, 1);
+	heap_release(a);
+	heap_release(b);
+	finish(before);
+}
+
 static void push_late(struct heap *h, void **some, unsigned n)
 {
-	struct batch *b = batch_alloc();
+	struct batch *b = batch_alloc(CLASS, n);
 	REQUIRE(b != NULL, "no memory");
-	b->cls = CLASS;
 	b->count = n;
 	memcpy(b->blocks, some, n * sizeof(some[0]));
 	inbox_push(&h->inboxes[CLASS], b);
@@ -409,10 +437,10 @@ static void depots(void)
 	REQUIRE(most >= 3 && most < 60, "%u bundles of the class fit", most);
 	for (unsigned i = 0; i <= most; i++)
 		take_some(h, out[i], N);
-	/* One at first; after a refill that found none where one had been refused, twice as
-	 * many, up to the bytes that a depot holds. */
-	for (unsigned fit = 1, kept = 0; kept < most; fit = 2 * fit) {
-		for (kept = 0; heap_keep(h, CLASS, out[kept], N); kept++)
+	/* None at first; after a refill that found none where one had been refused, one, then
+	 * twice as many, up to the bytes that a depot holds. */
+	for (unsigned fit = 0, kept = 0; kept < most; fit = fit == 0 ? 1 : 2 * fit) {
+		for (kept = 0; depot_push(&h->depots, CLASS, out[kept], N); kept++)
 			continue;
 		CHECK_U64(kept, fit < most ? fit : most, "bundles kept");
 		CHECK_U64(kept_bundles(h), kept, "bundles");
@@ -443,7 +471,7 @@ static void depots(void)
 	CHECK_U64(kept_bundles(h), most - 1, "bundles after one pass");
 	maintain(1000000);
 	CHECK_U64(kept_bundles(h), 0, "bundles after two passes without use");
-	CHECK_U64(h->depots.of_class[CLASS].limit, 0, "bundles beyond the first that it keeps then");
+	CHECK_U64(h->depots.of_class[CLASS].limit, 0, "bundles that it keeps then");
 	all_free(blocks, 3 * N, "after the depot was emptied");
 	heap_release(h);
 	finish(before);
@@ -459,7 +487,8 @@ static void depot_of_foreign_blocks(void)
 	take_some(a, some, N);
 	for (unsigned i = 0; i < N; i++)
 		blocks[i] = some[i].block;
-	CHECK(heap_keep(b, CLASS, some, N), "another heap's blocks are not kept");
+	b->depots.of_class[CLASS].limit = 1;
+	CHECK(depot_push(&b->depots, CLASS, some, N), "another heap's blocks are not kept");
 	CHECK_U64(backlog(a), 0, "blocks sent home");
 	heap_release(b);
 	CHECK_U64(kept_bundles(b), 0, "bundles of a heap without a thread");
@@ -476,6 +505,7 @@ static void page_release(void)
 	size_t before = slab_count(), bytes = class_bytes(CLASS), page = os_page_bytes(), expected,
 	       purged;
 	struct heap *a = acquire();
+	struct heap_maintenance how = { .min_run_pages = 1 };
 	bool more;
 	take(a, blocks, n);
 	for (unsigned i = 0; i < n; i++)
@@ -483,11 +513,13 @@ static void page_release(void)
 	put(a, blocks + 1, n - 2);
 	CHECK(heap_release_pending_bytes() >= HAK_UNIT_BYTES, "a slab waits for its release");
 	lock_acquire(purge_lock());
-	CHECK_U64(heap_maintain_all(UINT32_MAX / 2, 0, &more), 0, "bytes before they are due");
+	how.delay_ms = UINT32_MAX / 2;
+	CHECK_U64(heap_maintain_all(&how, &more), 0, "bytes before they are due");
 	CHECK(more, "it is due later");
 	/* Whole pages between the first and the last block. */
 	expected = max_size(align_down((n - 1) * bytes, page), page) - align_up(bytes, page);
-	purged = heap_maintain_all(0, 0, &more);
+	how.delay_ms = 0;
+	purged = heap_maintain_all(&how, &more);
 	CHECK_U64(purged, expected, "bytes of whole free pages");
 	CHECK(!more, "more to do after all is done");
 	lock_release(purge_lock());
@@ -569,6 +601,7 @@ static const struct test_case cases[] = {
 	{ "orphans", orphans },
 	{ "remote_frees", remote_frees },
 	{ "drain_before_growth", drain_before_growth },
+	{ "drain_before_untouched", drain_before_untouched },
 	{ "late_batches", late_batches },
 	{ "late_batch_of_orphans", late_batch_of_orphans },
 	{ "cache_at_the_end", cache_at_the_end },

@@ -306,10 +306,10 @@ static void purge(void)
 static void purge_until(void)
 {
 	unsigned char *p = make_extent(20 * MIB);
-	CHECK_U64(huge_purge_until(0, 1), 8 * MIB, "bytes of one step");
-	is_extent(p, 12 * MIB);
+	CHECK_U64(huge_purge_until(0, 1), 4 * MIB, "bytes of one step");
+	is_extent(p, 16 * MIB);
 	CHECK_U64(huge_purge_until(UINT32_MAX / 2, 1), 0, "bytes that are not due");
-	CHECK_U64(huge_purge_until(0, os_now_ns() + 1000000000000), 12 * MIB, "all the rest");
+	CHECK_U64(huge_purge_until(0, os_now_ns() + 1000000000000), 16 * MIB, "all the rest");
 	counted(0, 0, 0);
 }
 

@@ -2,6 +2,7 @@
  * themselves. */
 #include "unit.h"
 
+#include "arch/inline.h"
 #include "common/meta.h"
 #include "common/os.h"
 
@@ -55,7 +56,9 @@ static void recycling(void)
 	for (unsigned i = 0; i < POOL_RECORDS; i++) {
 		first[i] = meta_pool_alloc(&a, POOL_BYTES);
 		REQUIRE(first[i] != NULL, "no memory");
-		CHECK((uintptr_t)first[i] % 64 == 0, "a record at %p", (void *)first[i]);
+		CHECK((uintptr_t)first[i] % META_RECORD_ALIGN == 0 &&
+			      (uintptr_t)first[i] % hak_cacheline_bytes() == 0,
+		      "a record at %p", (void *)first[i]);
 		CHECK_U64(unit_first_nonzero(first[i], POOL_BYTES), POOL_BYTES,
 			  "zeros in a new record");
 		test_fill(first[i], POOL_BYTES, i);

@@ -9,6 +9,7 @@
 
 #include <limits.h>
 
+#include "common/cgroup.h"
 #include "common/knobs.h"
 #include "common/options.h"
 
@@ -40,6 +41,7 @@ static const struct {
 	{ "HAKMEM_BUNDLE_WIDTH", HAK_KNOB_BUNDLE_WIDTH },
 	{ "HAKMEM_DRAIN_THRESHOLD", HAK_KNOB_DRAIN_THRESHOLD },
 	{ "HAKMEM_PARTIAL_RELEASE_PAGES", HAK_KNOB_PARTIAL_RELEASE_PAGES },
+	{ "HAKMEM_NT_THRESHOLD", HAK_KNOB_NT_THRESHOLD },
 };
 
 struct attempt {
@@ -114,6 +116,50 @@ static void number_options(void)
 			a.text = no_numbers[k];
 			bad(a, wanted);
 		}
+	}
+}
+
+static void size_in_child(void *arg)
+{
+	const struct {
+		const char *text;
+		uint64_t bytes;
+	} *a = arg;
+	setenv("HAKMEM_LIMIT", a->text, 1);
+	setenv("HAKMEM_HARD_LIMIT", a->text, 1);
+	hak_init_once();
+	CHECK_U64(options.limit_bytes, a->bytes, a->text);
+	CHECK_U64(options.hard_limit_bytes, a->bytes, a->text);
+}
+
+static void size_options(void)
+{
+	const uint64_t all = cgroup_memory_bytes();
+	struct {
+		const char *text;
+		uint64_t bytes;
+	} good_ones[] = {
+		{ "1048576", 1 << 20 },	      { "1024K", 1 << 20 },
+		{ "1M", 1 << 20 },	      { "4G", UINT64_C(4) << 30 },
+		{ "17179869183G", UINT64_MAX - (UINT64_C(1) << 30) + 1 },
+		{ "100%", all / 100 * 100 },  { "50%", all / 100 * 50 },
+	}, bad_one = { NULL, 0 };
+	static const char *const bad_ones[] = { "",    "0",    "1048575", "1023K", "0M",  "0%",
+						"101%", "1m",   "1MB",	 "1 M",	  "M",	 "%",
+						"-1M", "1.5G", "max",	  "17179869184G" };
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(good_ones); i++) {
+		unit_child_passes(&child, size_in_child, &good_ones[i]);
+		CHECK(child.length == 0, "%s: standard error has \"%s\"", good_ones[i].text, child.text);
+	}
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(bad_ones); i++) {
+		char line[256];
+		bad_one.text = bad_ones[i];
+		unit_child_passes(&child, size_in_child, &bad_one);
+		snprintf(line, sizeof(line),
+			 "hakmem: HAKMEM_HARD_LIMIT=%s: wanted a size such as 512M or 2G, at least 1M, "
+			 "or 1%% to 100%% of memory; the default is used\n", bad_ones[i]);
+		CHECK(strstr(child.text, line) != NULL, "%s: standard error has \"%s\"", bad_ones[i],
+		      child.text);
 	}
 }
 
@@ -206,6 +252,7 @@ static void early(void)
 
 static const struct test_case cases[] = {
 	{ "number_options", number_options },
+	{ "size_options", size_options },
 	{ "knob_options", knob_options },
 	{ "word_options", word_options },
 	{ "several", several },

@@ -180,6 +180,132 @@ static void by_the_caller(void)
 		unit_child_passes(&child, bodies[i], NULL);
 }
 
+/* ---- in steps */
+
+enum { SPARSE_BYTES = 9000, SPARSE_BLOCKS = 700 };
+
+/* Slabs of one class in which every third block is live, in two heaps. */
+static void make_sparse(unsigned char **blocks)
+{
+	for (unsigned i = 0; i < SPARSE_BLOCKS; i++) {
+		blocks[i] = hak_malloc(SPARSE_BYTES);
+		REQUIRE(blocks[i] != NULL, "no memory");
+		test_fill(blocks[i], SPARSE_BYTES, i);
+	}
+	for (unsigned i = 0; i < SPARSE_BLOCKS; i++)
+		if (i % 3 != 0)
+			hak_free(blocks[i]);
+	tcache_flush_all(thread_state.tcache);
+}
+
+static void *make_sparse_in_thread(void *blocks)
+{
+	make_sparse(blocks);
+	return NULL;
+}
+
+static void check_sparse(unsigned char **blocks)
+{
+	for (unsigned i = 0; i < SPARSE_BLOCKS; i += 3) {
+		CHECK_U64(test_verify(blocks[i], SPARSE_BYTES, i), SPARSE_BYTES, "content");
+		hak_free(blocks[i]);
+	}
+}
+
+static size_t whole_pages_between(unsigned char **blocks, unsigned min_pages)
+{
+	size_t page = os_page_bytes(), bytes = 0;
+	for (unsigned i = 0; i + 3 < SPARSE_BLOCKS; i += 3) {
+		uintptr_t from = align_up((uintptr_t)blocks[i] + hak_usable_size(blocks[i]), page);
+		uintptr_t to = align_down((uintptr_t)blocks[i + 3], page);
+		if (to > from && to - from <= 3 * SPARSE_BYTES && (to - from) / page >= min_pages)
+			bytes += to - from;
+	}
+	return bytes;
+}
+
+/* A budget that is over at once lets one step through; the next call goes on behind it, so
+ * that all heaps get their turn, and nothing is given back twice. */
+static void in_steps(void *arg)
+{
+	static unsigned char *mine[SPARSE_BLOCKS], *others[SPARSE_BLOCKS];
+	size_t given = 0, pending, expected;
+	unsigned steps = 0;
+	bool more;
+	(void)arg;
+	options.background = 0;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
+	make_sparse(mine);
+	unit_threads(1, make_sparse_in_thread, others, 0);
+	expected = whole_pages_between(mine, 1) + whole_pages_between(others, 1);
+	pending = heap_release_pending_bytes();
+	while (heap_release_pending_bytes() > 0 && steps < 10000) {
+		size_t before = heap_release_pending_bytes();
+		given += purge_scavenge(1, 1, &more);
+		steps++;
+		/* Eight slabs of two units. */
+		CHECK(before - heap_release_pending_bytes() <= 16 * HAK_UNIT_BYTES, "one step took %zu KiB",
+		      (before - heap_release_pending_bytes()) / 1024);
+	}
+	CHECK(heap_release_pending_bytes() == 0, "%zu KiB are left after %u steps",
+	      heap_release_pending_bytes() / 1024, steps);
+	CHECK(steps >= pending / (16 * HAK_UNIT_BYTES), "%u steps for %zu KiB", steps, pending / 1024);
+	/* Pages of the border between two slabs are not counted on above. */
+	CHECK(given >= expected, "%zu bytes given back, %zu expected", given, expected);
+	CHECK_U64(purge_scavenge(UINT64_C(1) << 40, 1, &more), 0, "bytes of another call");
+	CHECK(!more, "more, with all the time there is");
+	check_sparse(mine);
+	check_sparse(others);
+	hak_check_all();
+}
+
+/* Runs that are shorter than wanted stay. */
+static void shortest_run(void *arg)
+{
+	static unsigned char *blocks[SPARSE_BLOCKS];
+	size_t page = os_page_bytes();
+	unsigned pages = (unsigned)(2 * SPARSE_BYTES / page);
+	bool more;
+	(void)arg;
+	options.background = 0;
+	make_sparse(blocks);
+	CHECK_U64(purge_scavenge(UINT64_C(1) << 40, 2 * pages + 20, &more), 0, "bytes of runs so long");
+	check_sparse(blocks);
+	make_sparse(blocks);
+	CHECK(purge_scavenge(UINT64_C(1) << 40, 1, &more) > 0 || pages < 2, "bytes of any run");
+	CHECK(!more, "more, with all the time there is");
+	check_sparse(blocks);
+}
+
+static void scavenge(void)
+{
+	unit_child_passes(&child, in_steps, NULL);
+	unit_child_passes(&child, shortest_run, NULL);
+}
+
+/* Every pass is counted once in each histogram. */
+static void count_in_child(void *arg)
+{
+	struct purge_counters before = purge_counters(), c;
+	uint64_t by_ns = 0, by_cpu_ns = 0;
+	kicked_when_due(arg);
+	c = purge_counters();
+	for (unsigned i = 0; i < PURGE_BUCKETS; i++) {
+		by_ns += c.by_ns[i];
+		by_cpu_ns += c.by_cpu_ns[i];
+	}
+	CHECK_U64(c.passes, before.passes + 1, "passes");
+	CHECK_U64(by_ns, c.passes, "passes by the clock");
+	CHECK_U64(by_cpu_ns, c.passes, "passes by processor time");
+	CHECK(c.longest_ns > 0 && c.longest_ns >= c.longest_cpu_ns / 2, "longest pass: %llu ns, %llu of the CPU",
+	      (unsigned long long)c.longest_ns, (unsigned long long)c.longest_cpu_ns);
+}
+
+static void counted(void)
+{
+	unit_child_passes(&child, count_in_child, NULL);
+}
+
 /* The last case: the thread is asked for, refused, not asked for again soon, and the
  * caller does its work. */
 static void refused_thread(void)
@@ -202,6 +328,8 @@ static const struct test_case cases[] = {
 	{ "everything", everything },
 	{ "cached_blocks", cached_blocks },
 	{ "by_the_caller", by_the_caller },
+	{ "scavenge", scavenge },
+	{ "counted", counted },
 	{ "refused_thread", refused_thread },
 };
 

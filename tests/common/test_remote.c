@@ -34,10 +34,9 @@ static void prepare(unsigned id, unsigned nbatches, uint64_t *rng)
 	atomic_store_relaxed(&p->done, false);
 	memset(seen[id], 0, sizeof(seen[id]));
 	for (unsigned i = 0; i < nbatches; i++) {
-		struct batch *b = batch_alloc();
 		unsigned want = 1 + unit_below(rng, BATCH_BLOCKS);
+		struct batch *b = batch_alloc(CLASS, want);
 		REQUIRE(b != NULL && b->count == 0, "a new batch is there, and empty");
-		b->cls = CLASS;
 		while (b->count < want)
 			b->blocks[b->count++] = block_of(id, p->blocks++);
 		p->batches[i] = b;
@@ -87,13 +86,22 @@ static bool all_done(void)
 	return done;
 }
 
+/* All batches, or now and then the newest alone. */
+static struct batch *take_some(unsigned turn)
+{
+	struct batch *b = turn % 2 == 0 ? inbox_take(&inbox) : inbox_take_one(&inbox);
+	if (turn % 2 != 0 && b != NULL)
+		b->next = NULL; /* it is still in the inbox */
+	return b;
+}
+
 static void one_round(uint64_t *rng)
 {
 	static struct batch *taken[PRODUCERS * BATCHES_EACH + 1];
 	uint64_t sent = remote_batches_sent();
 	size_t bytes = remote_bytes();
 	unsigned nbatches = test_scaled(BATCHES_EACH, BATCHES_EACH / 20), ntaken = 0, blocks = 0,
-		 all = 0;
+		 all = 0, turn = 0;
 	pthread_t threads[PRODUCERS];
 	bool done;
 	atomic_store_relaxed(&go, false);
@@ -106,12 +114,12 @@ static void one_round(uint64_t *rng)
 	do {
 		struct batch *b;
 		done = all_done();
-		b = inbox_take(&inbox);
+		b = take_some(turn++);
 		if (b != NULL)
 			taken[ntaken++] = b;
 		CHECK(inbox_backlog(&inbox) <= all, "a backlog of %u blocks",
 		      inbox_backlog(&inbox));
-	} while (!done);
+	} while (!done || inbox_backlog(&inbox) > 0);
 	for (unsigned i = 0; i < PRODUCERS; i++)
 		pthread_join(threads[i], NULL);
 	for (unsigned i = 0; i < ntaken; i++)
@@ -140,9 +148,8 @@ static void figures(void)
 	struct batch *b[3], *taken;
 	CHECK_PTR(inbox_take(&in), NULL, "batches of an empty inbox");
 	for (unsigned i = 0; i < 3; i++) {
-		b[i] = batch_alloc();
+		b[i] = batch_alloc(CLASS, 10 + i);
 		REQUIRE(b[i] != NULL, "no memory");
-		b[i]->cls = CLASS;
 		b[i]->count = 10 + i;
 		inbox_push(&in, b[i]);
 	}
@@ -155,8 +162,17 @@ static void figures(void)
 	CHECK_U64(remote_bytes(), bytes, "bytes under way when taken");
 	CHECK_PTR(inbox_take(&in), NULL, "batches of an inbox that is empty again");
 	for (unsigned i = 0; i < 3; i++)
+		inbox_push(&in, b[i]);
+	CHECK_PTR(inbox_take_one(&in), b[2], "the newest batch alone");
+	CHECK_U64(inbox_backlog(&in), 21, "backlog of the others");
+	CHECK_U64(remote_bytes() - bytes, 21 * class_bytes(CLASS), "bytes of the others");
+	CHECK_PTR(inbox_take_one(&in), b[1], "the second");
+	CHECK_PTR(inbox_take_one(&in), b[0], "the oldest");
+	CHECK_PTR(inbox_take_one(&in), NULL, "one of an empty inbox");
+	CHECK_U64(inbox_backlog(&in), 0, "backlog at the end");
+	for (unsigned i = 0; i < 3; i++)
 		batch_free(b[i]);
-	taken = batch_alloc();
+	taken = batch_alloc(CLASS, 10);
 	CHECK(taken != NULL && taken->count == 0, "a batch used before is empty");
 	batch_free(taken);
 }

@@ -61,7 +61,7 @@ static void flush(void)
 	bool more;
 	tcache_flush_all(tc);
 	lock_acquire(purge_lock());
-	heap_maintain_all(0, 0, &more);
+	heap_maintain_all(&(struct heap_maintenance){ .min_run_pages = 1 }, &more);
 	lock_release(purge_lock());
 }
 
@@ -273,10 +273,11 @@ static void refill_and_flush(void)
 		for (unsigned i = 0; i < capacity; i++) {
 			CHECK(holds(cls, blocks[i]) == (i < capacity - bundle),
 			      "class %u: block %u of %u", cls, i, capacity);
-			CHECK(in_depot(cls, blocks[i]) ==
-				      (i >= capacity - bundle && bundle * class_bytes(cls) <= 65536),
-			      "class %u: block %u of %u in the depot: %d", cls, i, capacity,
-			      in_depot(cls, blocks[i]));
+			CHECK(!in_depot(cls, blocks[i]),
+			      "class %u: block %u of %u is in the depot, for which nobody came yet",
+			      cls, i, capacity);
+			CHECK_U64(atomic_load_relaxed(state_of(blocks[i])),
+				  i < capacity - bundle ? BLOCK_CACHED : BLOCK_FREE, "state");
 		}
 		flush();
 		CHECK_U64(tcache_count(tc, cls), 0, "blocks after a flush of all");
@@ -286,6 +287,42 @@ static void refill_and_flush(void)
 	}
 	hak_check_all();
 	CHECK_U64(heap_counters().small_bytes, 0, "bytes of blocks out");
+}
+
+/* A thread that only frees: from some overflow on a full bin is emptied; a refill ends that. */
+static void one_way(void)
+{
+	enum { N = 6 * TCACHE_SLOTS };
+	static void *blocks[N];
+	unsigned capacity, bundle, overflows = 0, emptied = 0;
+	setup();
+	capacity = limit_of(CLASS);
+	bundle = tc->bundle[CLASS];
+	for (unsigned i = 0; i < N; i++)
+		blocks[i] = take(CLASS);
+	heap->depots.of_class[CLASS] = (struct depot){ 0 };
+	tcache_flush_all(tc);
+	for (unsigned i = 0; i < N; i++) {
+		bool full = tcache_count(tc, CLASS) == capacity;
+		put(CLASS, blocks[i]);
+		if (!full)
+			continue;
+		overflows++;
+		emptied += tcache_count(tc, CLASS) == 1;
+		CHECK_U64(tcache_count(tc, CLASS), overflows <= 3 ? capacity - bundle + 1 : 1,
+			  "blocks after an overflow");
+		CHECK(!in_depot(CLASS, blocks[i - 1]), "a block is kept for which nobody comes");
+	}
+	CHECK(emptied >= 2, "bins emptied: %u", emptied);
+	while (tcache_count(tc, CLASS) > 0)
+		(void)take(CLASS);
+	for (unsigned i = 0; i < N; i++)
+		blocks[i] = take(CLASS);
+	while (tcache_count(tc, CLASS) < capacity)
+		put(CLASS, blocks[tcache_count(tc, CLASS)]);
+	put(CLASS, blocks[capacity]);
+	CHECK_U64(tcache_count(tc, CLASS), capacity - bundle + 1, "blocks after a refill and an overflow");
+	setup();
 }
 
 /* HAKMEM_RARE_PATHS=1: bins of no capacity. */
@@ -349,6 +386,7 @@ static const struct test_case cases[] = {
 	{ "limits_follow_knobs", limits_follow_knobs },
 	{ "stack_order", stack_order },
 	{ "refill_and_flush", refill_and_flush },
+	{ "one_way", one_way },
 	{ "smaller_limit_flushes", smaller_limit_flushes },
 	{ "membership", membership },
 	{ "rare_paths", rare_paths },

@@ -8,6 +8,12 @@
 
 #include "names.h"
 
+#ifndef STRESS_LIBC
+#include "common/limit.h"
+#include "common/purge.h"
+#include "common/sample.h"
+#endif
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -506,6 +512,15 @@ static void knob_refuse(enum hak_knob knob)
 		fail("knob %s took a value for class %d", info->name, HAK_CLASS_COUNT + 1);
 }
 
+/* A sample may be read and is the program's. */
+static void look(void *block, size_t bytes)
+{
+	if (bytes > 0 && hak_usable_size(block) < bytes)
+		fail("sampled block %p of %zu bytes has %zu", block, bytes, hak_usable_size(block));
+}
+
+static const struct sampler_hooks looking = { .look = look };
+
 static void chaos_step(struct worker *w)
 {
 	enum hak_knob knob = (enum hak_knob)rng_below(&w->rng, HAK_KNOB_COUNT);
@@ -519,10 +534,22 @@ static void chaos_step(struct worker *w)
 	knob_move(knob, cls, value);
 	if (rng_one_in(&w->rng, 16))
 		knob_refuse(knob);
+	if (rng_one_in(&w->rng, 16))
+		limit_set(rng_one_in(&w->rng, 2) ? 0 : rng_below(&w->rng, 1 << 28), 0);
+	if (rng_one_in(&w->rng, 32))
+		sampler_set(SAMPLER_PROFILE, &looking, (uint32_t)rng_below(&w->rng, 1000));
+	if (rng_one_in(&w->rng, 32)) {
+		bool more;
+
+		doing(w, "scavenge");
+		purge_scavenge(rng_below(&w->rng, 2000000), 1 + (unsigned)rng_below(&w->rng, 8), &more);
+	}
 }
 
 static void knobs_reset(void)
 {
+	limit_set(0, 0);
+	sampler_set(SAMPLER_PROFILE, NULL, 0);
 	knob_reset_all();
 }
 #else

@@ -105,38 +105,44 @@ static void step_take(struct rng *rng)
 			fail("class %u: a take of %u wrote entry %u", m.cls, n, at);
 }
 
-static unsigned refused[TAKE_MAX], nrefused; /* by slab_put(), in their order */
-
-static void note_refused(const void *block)
+/* How many of n blocks a put takes, up to the first that is free; the model takes them. */
+static unsigned model_put(const unsigned *indices, unsigned n)
 {
-	refused[nrefused++] = (unsigned)(((uintptr_t)block - m.slab->base) / class_bytes(m.cls));
+	unsigned i = 0;
+
+	for (; i < n && !m.is_free[indices[i]]; i++) {
+		m.is_free[indices[i]] = true;
+		m.nfree++;
+	}
+	return i;
 }
 
-/* Blocks of the slab, some free already, some perhaps twice; then one of nobody. */
+/* Blocks of the slab, some free already, some perhaps twice. */
 static void put_all(const unsigned *indices, unsigned n)
 {
-	static unsigned char elsewhere[16];
-	void *blocks[TAKE_MAX + 1];
-	unsigned expected = 0;
+	struct cached_block blocks[TAKE_MAX] = { { 0 } };
+	struct slab *slabs[TAKE_MAX];
 
 	for (unsigned i = 0; i < n; i++) {
-		blocks[i] = block_at(indices[i]);
+		blocks[i] = slab_locate(m.cls, block_at(indices[i]));
+		if (blocks[i].state != &m.slab->states[indices[i]])
+			fail("class %u: the state of block %u is not found", m.cls, indices[i]);
 		if (!m.is_free[indices[i]])
 			tag_check(indices[i], "before it is put back");
 	}
-	blocks[n] = elsewhere;
-	nrefused = 0;
-	if (slab_put(m.slab, blocks, n + 1, note_refused) != n)
-		fail("class %u: put of %u blocks looked at another number", m.cls, n);
-	for (unsigned i = 0; i < n; i++) {
-		if (m.is_free[indices[i]] &&
-		    (expected >= nrefused || refused[expected++] != indices[i]))
-			fail("class %u: put of block %u, which is free, was not refused", m.cls, indices[i]);
-		m.nfree += !m.is_free[indices[i]];
-		m.is_free[indices[i]] = true;
+	slab_find(m.cls, blocks, n, slabs);
+	for (unsigned i = 0; i < n; i++)
+		if (slabs[i] != m.slab)
+			fail("class %u: the slab of block %u is not found", m.cls, indices[i]);
+	for (unsigned done = 0; done < n;) {
+		unsigned put = slab_put(m.slab, blocks + done, n - done);
+		unsigned expected = model_put(indices + done, n - done);
+
+		if (put != expected)
+			fail("class %u: a put took %u blocks, the first that is free is number %u",
+			     m.cls, put, expected);
+		done += put + 1;
 	}
-	if (expected != nrefused)
-		fail("class %u: a put refused %u blocks, not %u", m.cls, nrefused, expected);
 }
 
 static void step_put(struct rng *rng)

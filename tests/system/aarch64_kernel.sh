@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Boots a 64-bit Arm kernel in qemu's system emulator with a program of ours as its /init,
+# and passes on what that says. User-mode emulation has no perf events and no user counters.
+#
+#   aarch64_kernel.sh PROGRAM [exact]    exact: the emulator counts instructions
+#
+# The kernel: HAKMEM_KERNEL_ARM64, or what `ci/setup test` has fetched.
+set -euo pipefail
+
+program=${1:?the program, linked statically}
+exact=${2:-}
+source=${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}
+
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+for tool in qemu-system-aarch64 cpio gzip; do
+	command -v "$tool" >/dev/null || skip "no $tool here"
+done
+kernel=${HAKMEM_KERNEL_ARM64:-$source/build/kernel-arm64/vmlinuz}
+[[ -f $kernel ]] || skip "no kernel at $kernel (ci/setup test fetches one)"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/root"
+cp "$program" "$work/root/init"
+(cd "$work/root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"
+
+options=()
+[[ -z $exact ]] || options=(-icount shift=1,sleep=off)
+timeout 120 qemu-system-aarch64 -machine virt,gic-version=max -cpu neoverse-n1 -smp 2 -m 512 \
+	-nographic -no-reboot -net none "${options[@]}" \
+	-kernel "$kernel" -initrd "$work/initramfs.gz" \
+	-append "console=ttyAMA0 quiet panic=-1 rdinit=/init $exact" </dev/null 2>&1 |
+	tr -d '\r' | tee "$work/log"
+grep -q '^  RESULT 0$' "$work/log"
