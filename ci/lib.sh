@@ -103,3 +103,26 @@ want() {
 	fi
 	rm -f "$apt_log"
 }
+
+# fetch_kernel_arm64 DIR: Debian's kernel for 64-bit Arm virtual machines, as DIR/vmlinuz, for
+# qemu to boot. Unpacked, not installed. Without it tests are skipped, so a failure is only named.
+fetch_kernel_arm64() {
+	local dir=$1 package work
+	if [[ -f $dir/vmlinuz ]]; then
+		note "fetched already: $dir/vmlinuz"
+		return 0
+	fi
+	command -v apt-get >/dev/null || return 0
+	apt_update_once linux-image-cloud-arm64:arm64
+	package=$(apt-cache depends linux-image-cloud-arm64:arm64 | awk '/Depends:/ { print $2; exit }')
+	work=$(mktemp -d)
+	chmod 755 "$work" # apt's own user downloads
+	note "apt-get download ${package:-linux-image-cloud-arm64}"
+	if [[ -n $package ]] && (cd "$work" && apt-get download -qq "$package" && dpkg -x ./*.deb root) >"$work/log" 2>&1; then
+		mkdir -p "$dir"
+		cp "$work"/root/boot/vmlinuz-* "$dir/vmlinuz"
+	else
+		note "cannot be had: a kernel for 64-bit Arm (the tests on a kernel of their own are then skipped)"
+	fi
+	rm -rf "$work"
+}

@@ -102,7 +102,7 @@ static double convert_unit(char *name, size_t size)
 static bool is_total(const char *name, char *stem, size_t size)
 {
 	static const char *const counters[] = { "purge_failures", "map_failures", "remote_batches",
-						"bad_pointers", "mallocs", "slow_mallocs", "lock_wait_ns",
+						"bad_pointers", "purge_passes", "mallocs", "slow_mallocs", "lock_wait_ns",
 						"page_faults" };
 	const char *total = strstr(name, "_total");
 	snprintf(stem, size, "%.*s", total != NULL ? (int)(total - name) : (int)strlen(name), name);

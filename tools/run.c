@@ -222,7 +222,7 @@ static void print_page(struct statpage *p)
 	fprintf(stderr, "  %s: %s live in %s of slabs and blocks (fragmentation %.1f %%)\n",
 		ended ? "at its exit" : "when last seen, since it ended without exit()",
 		size_text(a, (double)now->metrics.live_bytes),
-		size_text(b, (double)now->metrics.held_bytes),
+		size_text(b, (double)now->metrics.occupied_bytes),
 		(double)now->metrics.fragmentation_permille / 10);
 	fprintf(stderr, "  resident %s; free and kept %s; given back to the kernel so far %s\n",
 		size_text(a, (double)now->metrics.rss_bytes),

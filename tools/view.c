@@ -56,7 +56,7 @@ static void draw_head(struct view *v, const struct statpage *p, const struct sta
 	     n->flags & STATPAGE_ENDED ? "  ENDED" : "");
 	line(v, VIEW_PLAIN, "resident %-10s  live %-10s  held %-10s  cached %-10s",
 	     size_text(a, (double)n->metrics.rss_bytes), size_text(b, (double)n->metrics.live_bytes),
-	     size_text(c, (double)n->metrics.held_bytes),
+	     size_text(c, (double)n->metrics.occupied_bytes),
 	     size_text(d, (double)n->stats.small_cached_bytes));
 	line(v, VIEW_PLAIN, "fragmentation [%s] %.1f %%   free, not given back %s", 
 	     bar(drawn, (double)n->metrics.fragmentation_permille / 1000),

@@ -93,6 +93,10 @@ struct hak_stats {
 	uint64_t map_failures;       /* mmap and mremap calls that the kernel refused */
 	uint64_t remote_batches;     /* batches of blocks sent to other threads' heaps */
 	uint64_t bad_pointers;       /* pointers rejected and reported */
+	uint64_t held_bytes;         /* what HAKMEM_HARD_LIMIT limits */
+	uint64_t purge_passes;       /* of the maintenance */
+	uint64_t purge_longest_ns;   /* the longest of them, by the clock */
+	uint64_t purge_longest_cpu_ns; /* and by processor time */
 };
 
 /* Fill *out. Returns false if out->struct_bytes is 0. */

@@ -190,12 +190,19 @@ static int counter_choose_source(struct slot *s, struct thread_counter *c)
 	return 0;
 }
 
-/* Open what the slot's set asks for; how many there are. Loads and misses share their time in
- * the counters, so that their ratio holds whoever takes turns with them. */
-static unsigned slot_open(struct slot *s, int *why)
+static void slot_close(struct slot *s)
 {
-	int errors[COUNTER_COUNT];
-	unsigned have = 0;
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		counter_close(&s->counters[i]);
+}
+
+/* Open what the slot's set asks for. 0, or why nothing is open (-errno; -EAGAIN). A counter that
+ * the machine lacks is left out; where this thread may have better luck later it is all or
+ * nothing. Loads and misses share their time in the counters, so that their ratio
+ * holds whoever takes turns with them. */
+static int slot_open(struct slot *s)
+{
+	int errors[COUNTER_COUNT], err = -ENOENT, have = 0, failed = 0;
 	for (unsigned i = 0; i < COUNTER_COUNT; i++) {
 		const struct perf_event *group =
 			i == COUNTER_LLC_MISSES && s->counters[COUNTER_LLC_LOADS].event.fd >= 0
@@ -210,16 +217,14 @@ static unsigned slot_open(struct slot *s, int *why)
 			errors[i] = counter_choose_source(s, &s->counters[i]);
 		if (errors[i] == 0)
 			have++;
-		else if (s->set & 1u << i)
-			*why = errors[i];
+		else if (!is_for_all(errors[i]))
+			failed++;
+		if (errors[i] != 0 && s->set & 1u << i)
+			err = errors[i];
 	}
-	return have;
-}
-
-static void slot_close(struct slot *s)
-{
-	for (unsigned i = 0; i < COUNTER_COUNT; i++)
-		counter_close(&s->counters[i]);
+	if (failed > 0)
+		slot_close(s);
+	return failed > 0 ? -EAGAIN : have > 0 ? 0 : err;
 }
 
 static unsigned slots_max(void)
@@ -284,10 +289,9 @@ bool counters_start(unsigned set, int *why)
 	s->pid = getpid();
 	s->set = set;
 	s->growth_at_ms = os_now_ms();
-	if (slot_open(s, why) == 0) {
+	*why = slot_open(s);
+	if (*why != 0) {
 		slot_give_back(s);
-		if (!is_for_all(*why))
-			*why = -EAGAIN;
 		return false;
 	}
 	thread_state.counter_slot = (uint8_t)(s - slots + 1);
@@ -351,10 +355,9 @@ static bool is_broken(const struct thread_counter *c)
 /* Counters that are not readable any more get new events of the next source. */
 static void slot_step_down(struct slot *s)
 {
-	int why = 0;
 	slot_close(s);
 	s->no_user = true;
-	(void)slot_open(s, &why);
+	(void)slot_open(s);
 }
 
 bool counters_read(struct hak_counters *out)

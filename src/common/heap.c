@@ -340,8 +340,9 @@ void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigne
 	send_foreign(cls, blocks, n);
 }
 
-void heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
+bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
+	bool kept;
 	heap_lock(h);
 	while (n > 0) {
 		unsigned bundle = (unsigned)min_size(n, TCACHE_BUNDLE_MAX);
@@ -350,10 +351,12 @@ void heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks,
 		blocks += bundle;
 		n -= bundle;
 	}
+	kept = n == 0;
 	if (!options.rare_paths)
 		n = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);
 	send_foreign(cls, blocks, n);
+	return kept;
 }
 
 /* Return what a class's depot holds to the slabs. No lock is held. */

@@ -65,8 +65,8 @@ unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsig
  * h may be NULL: all are then treated as remote. Locks heaps. */
 void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
-/* The same, but for what the depot keeps for a later heap_take(). The first go first. */
-void heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
+/* The same, but for what the depot keeps for a later heap_take(). Does it keep all? */
+bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
 /* A block for a thread without a heap. NULL: no memory. */
 void *heap_orphans_take_one(unsigned cls);

@@ -7,6 +7,7 @@
 #include "common/huge.h"
 #include "common/knobs.h"
 #include "common/large.h"
+#include "common/limit.h"
 #include "common/lock.h"
 #include "common/missrate.h"
 #include "common/os.h"
@@ -51,6 +52,8 @@ static void read_process(struct hak_metrics *m)
 	m->major_faults = faults.major;
 	m->rss_bytes = os_resident_bytes();
 	m->mapped_bytes = os.mapped_bytes;
+	m->held_bytes = limit_held_bytes();
+	m->purge = purge_counters();
 	m->purged_bytes = os.purged_bytes;
 	m->lock_waits = waits.count;
 	m->lock_wait_ns = waits.ns;

@@ -12,6 +12,7 @@
 #include "common/base.h"
 #include "common/cgroup.h"
 #include "common/latency.h"
+#include "common/purge.h"
 #include "common/size_class.h"
 
 struct hak_metrics {
@@ -28,12 +29,14 @@ struct hak_metrics {
 	uint64_t remote_batches;
 	uint64_t minor_faults, major_faults; /* of the process */
 	uint64_t purged_bytes;               /* given back to the kernel */
+	struct purge_counters purge;         /* passes of the maintenance, by their length */
 
 	/* ---- gauges */
 	uint32_t class_backlog[HAK_CLASS_COUNT + 1]; /* blocks in inboxes, for their owners */
 	uint64_t backlog;                            /* of all classes */
 	uint64_t heaps;
 	uint64_t mapped_bytes; /* address space */
+	uint64_t held_bytes;   /* what limits are compared with; see limit.h */
 	uint64_t rss_bytes;    /* of the process; 0: unknown */
 	/* Slabs, large blocks, and what is free but not given back; not live huge blocks,
 	 * which have no neighbours to be scattered among. kept_bytes are in memory as far

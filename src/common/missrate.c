@@ -36,8 +36,8 @@ static const struct hak_pmu *test_pmu;
 
 /* What all threads have found. */
 #define TALLY(F)                                                                                   \
-	F(points) /* calls of missrate_sample() */                                                 \
-	F(spent_ns)                                                                                \
+	F(counting_points) /* samples at which counters could have been read */                   \
+	F(counting_ns)     /* spent on reading them */                                             \
 	F(counted_loads)                                                                           \
 	F(counted_misses)                                                                          \
 	F(timed_loads)                                                                             \
@@ -92,6 +92,7 @@ static void read_counters(void)
 	struct hak_counters c;
 	uint64_t start;
 	int why;
+	atomic_add_relaxed(&totals.counting_points, 1);
 	if (!counters_start(COUNTERS_LLC, &why)) {
 		if (why != -EAGAIN)
 			give_up_hardware(why);
@@ -108,7 +109,7 @@ static void read_counters(void)
 	atomic_store_relaxed(&hardware_source, (int)c.source[COUNTER_LLC_LOADS]);
 	atomic_add_relaxed(&totals.counted_loads, c.value[COUNTER_LLC_LOADS]);
 	atomic_add_relaxed(&totals.counted_misses, c.value[COUNTER_LLC_MISSES]);
-	atomic_add_relaxed(&totals.spent_ns, os_now_ns() - start);
+	atomic_add_relaxed(&totals.counting_ns, os_now_ns() - start);
 }
 
 /* ---- timed loads */
@@ -127,12 +128,13 @@ static void calibrate(void)
 static void time_load(const void *block)
 {
 	struct timed_sum sum = { 0 };
-	atomic_add_relaxed(&totals.spent_ns, timing.cost_ns);
 	if (!timed_loads_add(&timing, timing_pmu(), block, &sum))
 		return;
 	atomic_add_relaxed(&totals.timed_loads, sum.loads);
-	atomic_add_relaxed(&totals.timed_misses, sum.misses);
-	atomic_add_relaxed(&totals.timed_ticks, sum.ticks);
+	if (timing.by_mean)
+		atomic_add_relaxed(&totals.timed_ticks, sum.ticks);
+	else if (sum.misses > 0)
+		atomic_add_relaxed(&totals.timed_misses, sum.misses);
 }
 
 /* ---- for the allocator */
@@ -144,7 +146,6 @@ static enum method method_now(void)
 
 void missrate_sample(const void *block)
 {
-	atomic_add_relaxed(&totals.points, 1);
 	switch (method_now()) {
 	case HARDWARE:
 		read_counters();
@@ -219,12 +220,19 @@ static uint32_t sampling_error(uint32_t ppm, uint64_t n)
 	return (uint32_t)(2 * square_root(p * (MILLION - p) / more));
 }
 
+/* What an operation has to bear, if so many samples took so long together. */
+static uint32_t ps_per_op(uint64_t ns, uint64_t samples)
+{
+	return samples == 0 ? 0 : (uint32_t)(ns * PS_PER_NS / (samples * MISSRATE_SAMPLE_OPS));
+}
+
 static struct missrate rate_counted(const struct tally *t)
 {
 	struct missrate r = {
 		.ppm = -1,
 		.source = (enum counter_source)atomic_load_relaxed(&hardware_source),
 		.samples = t->counted_loads,
+		.overhead_ps_per_op = ps_per_op(t->counting_ns, t->counting_points),
 	};
 	uint64_t misses = t->counted_misses < r.samples ? t->counted_misses : r.samples;
 	if (r.samples > 0) /* 128 bits: both may be of many days */
@@ -239,6 +247,7 @@ static struct missrate rate_timed(const struct tally *t)
 		.ppm = -1,
 		.source = COUNTER_SOURCE_SOFTWARE,
 		.samples = sum.loads,
+		.overhead_ps_per_op = ps_per_op(timing.cost_ns, 1),
 	};
 	if (sum.loads > 0) {
 		r.ppm = (int32_t)timed_loads_ppm(&timing, &sum);
@@ -262,9 +271,6 @@ static struct missrate rate_of(const struct tally *t)
 	case NOTHING:
 		break;
 	}
-	if (t->points > 0)
-		r.overhead_ps_per_op =
-			(uint32_t)(t->spent_ns * PS_PER_NS / (t->points * MISSRATE_SAMPLE_OPS));
 	return r;
 }
 

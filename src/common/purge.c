@@ -19,8 +19,8 @@
 enum {
 	/* A process with less to give back than this never gets the thread. */
 	START_BYTES = 4 << 20,
-	/* A pass lasts 5 ms at most: it ends with the step, of well below a millisecond,
-	 * that this has run out in. */
+	/* A pass lasts 5 ms at most: when this is over, it ends with the step it is in and one of
+	 * each other kind, all well below a millisecond. */
 	PASS_BUDGET_NS = 4000000,
 	PAUSE_BUSY_MS = 10,        /* between passes while more is due */
 	PAUSE_WAITING_MS = 100,    /* while something will be due */
@@ -62,29 +62,32 @@ static size_t pending_bytes(void)
 /* What a pass left undone. */
 enum pass_rest { REST_NONE, REST_LATER, REST_NOW };
 
-static struct purge_counters counters; /* under lock */
+/* Passes by one kind of length. Written under lock. */
+struct histogram {
+	_Atomic uint64_t longest_ns;
+	_Atomic uint64_t buckets[PURGE_BUCKETS];
+};
+static struct histogram by_clock, by_cpu;
 
-static void count_in(uint64_t *buckets, uint64_t ns)
+static void count_in_locked(struct histogram *h, uint64_t ns)
 {
 	unsigned bucket = ns == 0 ? 0 : bit_highest(ns);
-	buckets[bucket < PURGE_BUCKETS ? bucket : PURGE_BUCKETS - 1]++;
-}
-
-static void count_pass_locked(uint64_t ns, uint64_t cpu_ns)
-{
-	counters.passes++;
-	counters.longest_ns = max_size(counters.longest_ns, ns);
-	counters.longest_cpu_ns = max_size(counters.longest_cpu_ns, cpu_ns);
-	count_in(counters.by_ns, ns);
-	count_in(counters.by_cpu_ns, cpu_ns);
+	atomic_add_relaxed(&h->buckets[bucket < PURGE_BUCKETS ? bucket : PURGE_BUCKETS - 1], 1);
+	if (ns > atomic_load_relaxed(&h->longest_ns))
+		atomic_store_relaxed(&h->longest_ns, ns);
 }
 
 struct purge_counters purge_counters(void)
 {
-	struct purge_counters c;
-	lock_acquire(&lock);
-	c = counters;
-	lock_release(&lock);
+	struct purge_counters c = {
+		.longest_ns = atomic_load_relaxed(&by_clock.longest_ns),
+		.longest_cpu_ns = atomic_load_relaxed(&by_cpu.longest_ns),
+	};
+	for (unsigned i = 0; i < PURGE_BUCKETS; i++) {
+		c.by_ns[i] = atomic_load_relaxed(&by_clock.buckets[i]);
+		c.by_cpu_ns[i] = atomic_load_relaxed(&by_cpu.buckets[i]);
+		c.passes += c.by_ns[i];
+	}
 	return c;
 }
 
@@ -107,17 +110,23 @@ static bool phase_run_locked(enum phase phase, const struct heap_maintenance *ho
 	}
 }
 
-/* All phases once, beginning with that in which the last pass ran out of time. */
+/* All phases, each for one step at least, beginning with that in which the last pass ran out of
+ * time. */
 static enum pass_rest phases_locked(const struct heap_maintenance *how)
 {
-	static unsigned phase; /* under lock */
-	bool more = false;
-	for (unsigned i = 0; i < PHASE_COUNT; i++) {
+	static unsigned first; /* under lock */
+	unsigned begin = first, phase = first;
+	bool more = false, in_time = true;
+	do {
 		more |= phase_run_locked((enum phase)phase, how);
-		if (os_now_ns() >= how->deadline_ns)
-			return REST_NOW;
+		if (in_time && os_now_ns() >= how->deadline_ns) {
+			in_time = false;
+			first = phase;
+		}
 		phase = (phase + 1) % PHASE_COUNT;
-	}
+	} while (phase != begin);
+	if (!in_time)
+		return REST_NOW;
 	return more ? REST_LATER : REST_NONE;
 }
 
@@ -140,7 +149,8 @@ static enum pass_rest pass(struct heap_maintenance how)
 	begin = os_now_ns();
 	how.deadline_ns = begin + PASS_BUDGET_NS;
 	rest = phases_locked(&how);
-	count_pass_locked(os_now_ns() - begin, os_thread_cpu_ns() - begin_cpu);
+	count_in_locked(&by_clock, os_now_ns() - begin);
+	count_in_locked(&by_cpu, os_thread_cpu_ns() - begin_cpu);
 	lock_release(&lock);
 	return rest;
 }

@@ -247,7 +247,7 @@ static void add_sample_locked(void)
 		.time_ms = now.time_ms,
 		.rss_bytes = now.metrics.rss_bytes,
 		.live_bytes = now.metrics.live_bytes,
-		.held_bytes = now.metrics.held_bytes,
+		.held_bytes = now.metrics.occupied_bytes,
 		.mallocs = now.metrics.mallocs,
 		.purged_bytes = (int64_t)now.stats.purged_bytes_total,
 		.fragmentation_permille = (int32_t)now.metrics.fragmentation_permille,

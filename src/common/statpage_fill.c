@@ -207,7 +207,7 @@ static void fill_metrics(struct statpage_now *now)
 	now->metrics.rss_bytes = known(m.rss_bytes, 0);
 	now->metrics.live_bytes =
 		(int64_t)(slab_live + now->stats.large_bytes + now->stats.huge_bytes);
-	now->metrics.held_bytes =
+	now->metrics.occupied_bytes =
 		(int64_t)(slab_bytes + now->stats.large_bytes + now->stats.huge_bytes);
 	now->metrics.fragmentation_permille = m.fragmentation_ppm / PPM_PER_PERMILLE;
 	now->metrics.mallocs = (int64_t)m.ops;

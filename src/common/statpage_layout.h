@@ -46,7 +46,7 @@ enum {
 #define STATPAGE_METRICS(F)                                                                        \
 	F(rss_bytes, "resident memory of the process")                                             \
 	F(live_bytes, "in the program's hands")                                                    \
-	F(held_bytes, "in slabs, large and huge blocks")                                           \
+	F(occupied_bytes, "slabs, large and huge blocks")                                          \
 	F(fragmentation_permille, "part of what is kept in memory that is not live")    \
 	F(mallocs, "allocations so far")                                                           \
 	F(slow_mallocs, "  of these, not from a thread cache")                                     \

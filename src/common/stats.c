@@ -26,10 +26,12 @@ void stats_gather(struct hak_stats *out)
 	struct os_counters os;
 	struct heap_counters heaps;
 	struct huge_counters huges;
+	struct purge_counters purge;
 	(void)slow_enter(&scope);
 	os = os_counters();
 	heaps = heap_counters();
 	huges = huge_counters();
+	purge = purge_counters();
 	*out = (struct hak_stats){
 		.struct_bytes = sizeof(*out),
 		.mapped_bytes = os.mapped_bytes,
@@ -48,6 +50,10 @@ void stats_gather(struct hak_stats *out)
 		.map_failures = os.map_failures,
 		.remote_batches = remote_batches_sent(),
 		.bad_pointers = report_count(),
+		.held_bytes = limit_held_bytes(),
+		.purge_passes = purge.passes,
+		.purge_longest_ns = purge.longest_ns,
+		.purge_longest_cpu_ns = purge.longest_cpu_ns,
 	};
 	slow_leave(&scope);
 }
@@ -101,9 +107,19 @@ void stats_text(struct text *t)
 	text_printf(t, "\n");
 }
 
+/* Passes by their length, as an array: element i counts those from 2^i ns on. */
+static void text_passes(struct text *t, const char *name, const uint64_t *buckets)
+{
+	text_printf(t, ",\"%s\":[", name);
+	for (unsigned i = 0; i < PURGE_BUCKETS; i++)
+		text_printf(t, i == 0 ? "%lu" : ",%lu", (unsigned long)buckets[i]);
+	text_printf(t, "]");
+}
+
 void stats_json(struct text *t)
 {
 	struct hak_stats s;
+	struct purge_counters purge = purge_counters();
 	stats_gather(&s);
 	text_printf(t, "{\"version\":\"%s\",\"page_bytes\":%zu,", hak_version(), os_page_bytes());
 	arch_json_choice(t);
@@ -111,6 +127,8 @@ void stats_json(struct text *t)
 	STATS_FIELDS(MEMBER)
 #undef MEMBER
 	json_miss_rate(t);
+	text_passes(t, "purge_passes_by_log2_ns", purge.by_ns);
+	text_passes(t, "purge_passes_by_log2_cpu_ns", purge.by_cpu_ns);
 	text_printf(t, ",\"knobs\":{");
 	text_knobs(t, "\"json\"", ",");
 	text_printf(t, "}}");

@@ -19,6 +19,10 @@
 	F(purge_failures, "refused purges")                                                        \
 	F(map_failures, "refused mappings")                                                        \
 	F(remote_batches, "batches of remote frees")                                               \
-	F(bad_pointers, "bad pointers reported")
+	F(bad_pointers, "bad pointers reported")                                                   \
+	F(held_bytes, "held, as limits count it")                                                  \
+	F(purge_passes, "maintenance passes")                                                      \
+	F(purge_longest_ns, "longest pass, ns")                                                    \
+	F(purge_longest_cpu_ns, "longest pass, ns of processor time")
 
 #endif

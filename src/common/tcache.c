@@ -8,8 +8,8 @@
 #include "common/options.h"
 
 enum {
-	/* After so many overflows without a refill the thread only frees blocks of that class:
-	 * the bin is emptied when it is full, as nobody will want what stays. */
+	/* After so many overflows without a refill, of which the depot kept nothing, the thread
+	 * only frees blocks of that class: from then on a full bin is emptied. */
 	ONE_WAY = 3,
 };
 
@@ -74,10 +74,11 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned count)
 	unsigned n = count < tc->bundle[cls] ? count : tc->bundle[cls];
 	if (tc->overflows[cls] >= ONE_WAY)
 		n = count;
-	else
-		tc->overflows[cls]++;
 	bin_take_out(tc, cls, out, n);
-	heap_keep_or_put(tc->heap, cls, out, n);
+	if (heap_keep_or_put(tc->heap, cls, out, n))
+		tc->overflows[cls] = 0;
+	else if (tc->overflows[cls] < ONE_WAY)
+		tc->overflows[cls]++;
 }
 
 static void follow_knobs(struct tcache *tc)

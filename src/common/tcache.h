@@ -50,7 +50,7 @@ struct tcache {
 	struct heap *heap;
 	uint32_t knob_epoch;
 	uint8_t bundle[HAK_CLASS_COUNT + 1]; /* blocks moved at once */
-	uint8_t overflows[HAK_CLASS_COUNT + 1]; /* since the last refill; see ONE_WAY */
+	uint8_t overflows[HAK_CLASS_COUNT + 1]; /* see ONE_WAY */
 	struct latency latency;
 };
 

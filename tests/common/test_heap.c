@@ -206,6 +206,31 @@ static void remote_frees(void)
 	finish(before);
 }
 
+/* Blocks of several heaps that leave a cache together go each to its own, in one batch a heap. */
+static void mixed_owners(void)
+{
+	enum { N = 30 };
+	size_t before = slab_count();
+	struct heap *a = acquire(), *b = acquire(), *c = acquire();
+	void *of_a[N], *of_b[N];
+	uint64_t sent = remote_batches_sent();
+	take(a, of_a, N);
+	take(b, of_b, N);
+	for (unsigned i = 0; i < N; i++) {
+		blocks[2 * i] = of_a[i];
+		blocks[2 * i + 1] = of_b[i];
+	}
+	put(c, blocks, 2 * N);
+	CHECK_U64(backlog(a), N, "blocks sent to a");
+	CHECK_U64(backlog(b), N, "blocks sent to b");
+	CHECK_U64(remote_batches_sent() - sent, 2, "batches");
+	heap_release(a);
+	heap_release(b);
+	all_free(blocks, 2 * N, "when their owners have drained");
+	heap_release(c);
+	finish(before);
+}
+
 /* A heap without free blocks of its own drains before it makes a slab. */
 static void drain_before_growth(void)
 {
@@ -600,6 +625,7 @@ static const struct test_case cases[] = {
 	{ "release_and_adoption", release_and_adoption },
 	{ "orphans", orphans },
 	{ "remote_frees", remote_frees },
+	{ "mixed_owners", mixed_owners },
 	{ "drain_before_growth", drain_before_growth },
 	{ "drain_before_untouched", drain_before_untouched },
 	{ "late_batches", late_batches },

@@ -125,7 +125,7 @@ static void struct_sizes(void)
 	}
 }
 
-/* ---- JSON, as far as it is used here: objects, strings without escapes, numbers */
+/* ---- JSON, as far as it is used here: objects, arrays, strings without escapes, numbers */
 
 static const char *json_value(const char *s);
 
@@ -150,9 +150,19 @@ static const char *json_object(const char *s)
 	return s != NULL && *s == '}' ? s + 1 : NULL;
 }
 
+static const char *json_array(const char *s)
+{
+	do {
+		s = json_value(s + 1); /* behind the bracket or the comma */
+	} while (s != NULL && *s == ',');
+	return s != NULL && *s == ']' ? s + 1 : NULL;
+}
+
 static const char *json_value(const char *s)
 {
 	size_t digits;
+	if (*s == '[')
+		return json_array(s);
 	if (*s == '{')
 		return json_object(s);
 	if (*s == '"')
@@ -166,7 +176,8 @@ static const char *json_value(const char *s)
 	F(metadata_bytes) F(small_bytes) F(small_cached_bytes) F(large_bytes) F(huge_bytes)        \
 		F(huge_cached_bytes) F(free_dirty_bytes) F(superslabs) F(slabs) F(heaps)           \
 			F(purged_bytes_total) F(purge_failures) F(map_failures) F(remote_batches)  \
-				F(bad_pointers)
+				F(bad_pointers) F(held_bytes) F(purge_passes)              \
+					F(purge_longest_ns) F(purge_longest_cpu_ns)
 
 static void both_forms(void)
 {

@@ -29,7 +29,7 @@ cp "$program" "$work/root/init"
 (cd "$work/root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"
 
 options=()
-[[ -z $exact ]] || options=(-icount shift=1,sleep=off)
+[[ -z $exact ]] || options=(-icount "shift=1,sleep=off")
 timeout 120 qemu-system-aarch64 -machine virt,gic-version=max -cpu neoverse-n1 -smp 2 -m 512 \
 	-nographic -no-reboot -net none "${options[@]}" \
 	-kernel "$kernel" -initrd "$work/initramfs.gz" \

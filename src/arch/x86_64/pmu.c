@@ -23,8 +23,7 @@ static uint32_t timed_load(const void *p)
 			 "lfence\n\t"
 			 "mov (%3), %2\n\t"
 			 "rdtscp\n\t"
-			 "mov %%eax, %1\n\t"
-			 "lfence"
+			 "mov %%eax, %1"
 			 : "=&r"(start), "=&r"(end), "=&r"(value)
 			 : "r"(p)
 			 : "rax", "rcx", "rdx", "memory");
