@@ -7,6 +7,7 @@
 #include "common/large.h"
 #include "common/limit.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
 #include "common/report.h"
 #include "common/superslab.h"
@@ -83,6 +84,8 @@ static void *alloc_observed(struct tcache *tc, size_t bytes, size_t align, bool 
 		p = alloc_any(bytes, align, zeroed);
 		if (HAK_UNLIKELY(due != 0) && p != NULL)
 			sample_look(due, p, bytes);
+		if (profile_is_on() && p != NULL)
+			profile_consider(p, bytes, due >> SAMPLER_PROFILE & 1);
 	}
 	latency_end(&tc->latency, begin);
 	return p;
@@ -114,6 +117,8 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	} else {
 		atomic_add_relaxed(&heapless_ops, 1);
 		p = alloc_any(bytes, align, zeroed);
+		if (profile_is_on() && p != NULL)
+			profile_consider(p, bytes, false);
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
@@ -185,6 +190,7 @@ static const char *where_free(const _Atomic uint8_t *state)
 {
 	switch (atomic_load_relaxed(state)) {
 	case BLOCK_LIVE:
+	case BLOCK_SAMPLED:
 		return NULL;
 	case BLOCK_CACHED:
 		return "it is in a thread's cache";
@@ -197,6 +203,10 @@ static void free_block(unsigned cls, void *p, _Atomic uint8_t *state)
 {
 	struct heap *h = thread_heap_for_free();
 	const char *where = where_free(state);
+	if (where == NULL && atomic_load_relaxed(state) == BLOCK_SAMPLED) {
+		profile_forget(p);
+		atomic_store_relaxed(state, BLOCK_LIVE);
+	}
 	if (where != NULL) {
 		report_double_free(p, where);
 	} else if (h == NULL) {
@@ -216,9 +226,13 @@ static void free_any(void *p)
 		report_bad_pointer(p, "free");
 		break;
 	case UNIT_LARGE:
+		if (profile_has_spans())
+			profile_forget(p);
 		large_free(at.record);
 		break;
 	case UNIT_HUGE:
+		if (profile_has_spans())
+			profile_forget(p);
 		huge_free(at.record);
 		break;
 	case UNIT_EMERGENCY:

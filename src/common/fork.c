@@ -10,6 +10,7 @@
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/missrate.h"
+#include "common/profile.h"
 #include "common/purge.h"
 #include "common/statpage.h"
 #include "common/superslab.h"
@@ -22,7 +23,7 @@ static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 	       heap_for_each_lock(visit, arg) &&
 	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
 	       visit(meta_lock(), arg) && visit(arch_lock(), arg) &&
-	       visit(cgroup_lock(), arg);
+	       visit(cgroup_lock(), arg) && visit(profile_lock(), arg);
 }
 
 /* glibc's fork takes its lock of open streams after the handlers, and code that

@@ -35,6 +35,7 @@ enum lock_rank {
 	LOCK_RANK_META,
 	LOCK_RANK_ARCH,
 	LOCK_RANK_CGROUP,
+	LOCK_RANK_PROFILE,
 };
 
 struct lock {

@@ -41,6 +41,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },
 	{ .name = "HAKMEM_STATS_PAGE", .value = &options.stats_page, .max = 1 },
 	{ .name = "HAKMEM_STATS_PAGE_KEEP", .value = &options.stats_page_keep, .max = INT32_MAX },
+	{ .name = "HAKMEM_PROFILE", .value = &options.profile_rate, .max = INT32_MAX },
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },

@@ -14,6 +14,7 @@ struct options {
 	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
 	int32_t stats_page;      /* show figures to other processes: statpage.h */
 	int32_t stats_page_keep; /* the process of this pid leaves its page behind at its exit */
+	int32_t profile_rate;    /* bytes between samples of the heap profile; 0: none */
 	int32_t background;      /* the maintenance thread may be started */
 	uint64_t limit_bytes;      /* 0: none */
 	uint64_t hard_limit_bytes;

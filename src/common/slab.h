@@ -27,6 +27,7 @@ enum {
 	BLOCK_LIVE = 0,   /* in the program's hands */
 	BLOCK_CACHED = 1, /* in a thread cache, or on its way to its slab */
 	BLOCK_FREE = 2,   /* in its slab: its bit is set */
+	BLOCK_SAMPLED = 3, /* in the program's hands; the heap profile knows it */
 };
 
 /* A free block that is out of its slab, and where its state is. */

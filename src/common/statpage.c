@@ -13,6 +13,7 @@
 #include "common/lock.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
 #include "common/statpage_fill.h"
 #include "common/thread.h"
@@ -324,6 +325,10 @@ static int obey(const struct statpage_mailbox *m, int64_t *bytes)
 	case STATPAGE_FREEZE:
 		knobs_freeze(m->value != 0);
 		return 0;
+	case STATPAGE_PROFILE:
+		return m->value < 0 ? -EINVAL : profile_set_rate((uint32_t)m->value);
+	case STATPAGE_PROFILE_DUMP:
+		return profile_dump(m->path, bytes);
 	default:
 		return -ENOSYS;
 	}

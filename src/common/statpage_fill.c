@@ -8,6 +8,7 @@
 #include "common/metrics.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/stats.h"
 #include "common/superslab.h"
 
@@ -240,6 +241,9 @@ void statpage_fill(struct statpage_now *now)
 	fill_metrics(now);
 	fill_knobs(now);
 	now->flags = (options.ace_enabled ? (uint32_t)STATPAGE_ACE : 0) |
+		     (profile_is_on() ? (uint32_t)STATPAGE_PROFILING : 0) |
 		     (knobs_are_frozen() ? (uint32_t)STATPAGE_FROZEN : 0);
+	now->profile_rate = profile_rate();
+	now->profile_samples = (int64_t)profile_samples();
 	now->nsuperslabs = (uint32_t)now->stats.superslabs;
 }

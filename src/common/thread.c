@@ -13,6 +13,7 @@
 #include "common/missrate.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
 #include "common/statpage.h"
 #include "common/stats.h"
@@ -102,6 +103,7 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	purge_allow_thread();
 	if (options.ace_enabled || options.stats_page || (options.verbose && options.stats_at_exit))
 		missrate_start();
+	profile_start();
 	statpage_start();
 	if (options.verbose)
 		say_version();
@@ -109,6 +111,7 @@ __attribute__((constructor(101))) static void library_constructor(void)
 
 __attribute__((destructor)) static void library_destructor(void)
 {
+	profile_stop();
 	statpage_stop();
 	if (options.stats_at_exit)
 		stats_print_to_stderr();
