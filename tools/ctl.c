@@ -168,6 +168,9 @@ static int print_answer(const struct statpage_mailbox *sent, const struct statpa
 	case -ENOSYS:
 		complain("this build of hakmem cannot do that");
 		return EXIT_FAILED;
+	case -ENODATA:
+		complain("it has taken no samples yet: `hakmem ctl PID profile on` first");
+		return EXIT_FAILED;
 	case -EEXIST:
 		complain("%s exists already: it was not touched", sent->path);
 		return EXIT_FAILED;

@@ -21,7 +21,6 @@ enum { SUMMARY_CLASSES = 5, SUMMARY_DECISIONS = 3, KIB = 1024 };
 
 struct run_options {
 	const char *library;
-	const char *report; /* file, or NULL */
 	bool quiet;
 };
 
@@ -101,12 +100,11 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 		{ "ace", no_argument, NULL, 'a' },
 		{ "profile", optional_argument, NULL, 'p' },
 		{ "library", required_argument, NULL, 'l' },
-		{ "report", required_argument, NULL, 'r' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
-	while ((c = getopt_long(argc, argv, "+o:ap::l:r:q", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+o:ap::l:q", names, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			if (!set_option(optarg))
@@ -116,13 +114,11 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 			setenv("HAKMEM_ACE_ENABLED", "1", 1);
 			break;
 		case 'p':
-			setenv("HAKMEM_PROFILE", optarg != NULL ? optarg : "524288", 1);
+			/* -p=N is meant as --profile=N is. */
+			setenv("HAKMEM_PROFILE", optarg != NULL ? optarg + (*optarg == '=') : "524288", 1);
 			break;
 		case 'l':
 			o->library = optarg;
-			break;
-		case 'r':
-			o->report = optarg;
 			break;
 		case 'q':
 			o->quiet = true;
