@@ -380,7 +380,7 @@ static void remove_if_stale(const char *path, pid_t pid)
 		return;
 	/* In another container's numbers that may be a live process: those have other
 	 * start times, and their pages are not in our directories as a rule. */
-	if (process_start_ticks(pid) != head.start_ticks)
+	if ((kill(pid, 0) != 0 && errno == ESRCH) || process_start_ticks(pid) != head.start_ticks)
 		unlink(path);
 }
 

@@ -37,7 +37,10 @@ static enum page_error look(const struct page_file *f, unsigned rows)
 
 static bool is_alive(const struct page_file *f)
 {
-	return process_start_ticks(f->pid) == now.start_ticks && !(now.now.flags & STATPAGE_ENDED);
+	uint64_t ticks = process_start_ticks(f->pid);
+	/* An emulator may not have told the process its own. */
+	bool same = now.start_ticks == 0 || ticks == now.start_ticks;
+	return ticks != 0 && same && !(now.now.flags & STATPAGE_ENDED);
 }
 
 static void sleep_ms(long ms)

@@ -8,7 +8,7 @@
 
 enum {
 	BAR_COLUMNS = 20,
-	HEAD_LINES = 9,     /* beside classes and decisions */
+	HEAD_LINES = 12,    /* beside classes and decisions */
 	MIN_DECISIONS = 3,
 	MAX_DECISIONS = 8,
 };

@@ -109,6 +109,7 @@ expect 4 'another build' tool top -n 1 "$victim"
 dd if="$work/copy" of="$work/hakmem.$victim" conv=notrunc status=none
 printf 'xxxxxxxx' | dd of="$work/hakmem.$victim" bs=1 conv=notrunc status=none
 expect 1 'damaged' tool top -n 1 "$victim"
+dd if="$work/copy" of="$work/hakmem.$victim" conv=notrunc status=none
 kill -CONT "$victim"
 
 kill "$victim"
