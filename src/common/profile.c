@@ -18,7 +18,7 @@
 #include "common/slab.h"
 
 enum {
-	DIRECT_BYTES = 8192,  /* a request of more is looked at each time */
+	DIRECT_BYTES = 2048,  /* a block of more is looked at each time */
 	EVERY_MAX = 65536,
 	FRAMES_MAX = 32,
 	SKIP_MAX = 8,         /* frames of the allocator itself */
@@ -54,6 +54,8 @@ static uint32_t last_rate; /* of the samples, when sampling is off by now */
 static uintptr_t library_begin, library_end; /* of libhakmem.so; 0 if linked statically */
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_PROFILE);
 static _Atomic uint64_t random_state, live_samples;
+/* Of 2^64 blocks of the class that are looked at, so many are sampled. */
+static _Atomic uint64_t class_threshold[HAK_CLASS_COUNT + 1];
 
 _Atomic size_t profile_direct_bytes = SIZE_MAX;
 _Atomic uint32_t profile_rate_now, profile_live_spans;
@@ -118,12 +120,15 @@ static uint32_t every_for(uint32_t rate)
 	return every < 1 ? 1 : every > EVERY_MAX ? EVERY_MAX : every;
 }
 
-static bool chosen(size_t bytes, uint32_t rate, bool counted)
+static void set_thresholds(uint32_t rate)
 {
-	uint64_t p = probability(bytes, rate);
-	if (counted && __builtin_mul_overflow(p, every_for(rate), &p))
-		p = UINT64_MAX;
-	return draw() <= p;
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
+		size_t bytes = class_bytes(cls);
+		uint64_t p = probability(bytes, rate);
+		if (bytes <= DIRECT_BYTES && __builtin_mul_overflow(p, every_for(rate), &p))
+			p = UINT64_MAX;
+		atomic_store_relaxed(&class_threshold[cls], p);
+	}
 }
 
 /* ---- stacks */
@@ -240,6 +245,7 @@ static void take_sample(void *block, size_t bytes, unsigned cls)
 void profile_consider(void *block, size_t bytes, bool due)
 {
 	uint32_t rate = profile_rate();
+	uint64_t threshold;
 	void *record;
 	unsigned kind, cls;
 	if (rate == 0)
@@ -252,7 +258,8 @@ void profile_consider(void *block, size_t bytes, bool due)
 		bytes = class_bytes(cls);
 	if (bytes <= DIRECT_BYTES && !due)
 		return;
-	if (chosen(bytes, rate, bytes <= DIRECT_BYTES))
+	threshold = cls != 0 ? atomic_load_relaxed(&class_threshold[cls]) : probability(bytes, rate);
+	if (draw() <= threshold)
 		take_sample(block, bytes, cls);
 }
 
@@ -327,6 +334,8 @@ int profile_set_rate(uint32_t rate)
 	if (rate != 0)
 		last_rate = rate;
 	lock_release(&lock);
+	if (rate != 0)
+		set_thresholds(rate);
 	atomic_store_relaxed(&profile_rate_now, rate);
 	sampler_set(SAMPLER_PROFILE, rate == 0 ? NULL : &hooks, rate == 0 ? 0 : every_for(rate));
 	atomic_store_relaxed(&profile_direct_bytes, rate == 0 ? SIZE_MAX : (size_t)DIRECT_BYTES);

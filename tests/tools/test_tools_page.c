@@ -10,7 +10,14 @@
 
 enum { CLASSES = 64, KNOBS = 7, SAMPLES = 20, DECISIONS = 10 };
 
-static struct statpage good, page, before;
+/* What lies behind the page would pass for one more sample. */
+static struct {
+	struct statpage page;
+	struct statpage_sample beyond;
+} room = { .beyond.time_ms = 1 << 30 };
+#define page room.page
+
+static struct statpage good, before;
 static struct view view;
 
 static void make_good(void)
@@ -32,7 +39,7 @@ static void make_good(void)
 	for (unsigned c = 1; c <= CLASSES; c++)
 		good.now.classes[c] = (struct statpage_class){ .block_bytes = c * 16, .slabs = c,
 							       .live = c * 100, .free = c * 10 };
-	for (unsigned i = 0; i < SAMPLES; i++)
+	for (unsigned i = 0; i < STATPAGE_SAMPLES; i++)
 		good.samples[i].time_ms = i * 500;
 	for (unsigned i = 0; i < DECISIONS; i++)
 		strcpy(good.decisions[i].reason, "why not");
