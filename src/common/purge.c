@@ -15,6 +15,7 @@
 #include "common/statpage.h"
 #include "common/superslab.h"
 #include "common/thread.h"
+#include "common/ticker.h"
 
 enum {
 	/* A process with less to give back than this never gets the thread. */
@@ -192,28 +193,49 @@ void purge_for_limit(void)
 
 /* ---- the thread */
 
-/* Wait until purge_kick() sees work; write the statistics page meanwhile. */
+/* Do what is due beside maintenance. Returns when it is due again, in ms; 0: never. */
+static uint32_t serve_others(void)
+{
+	uint32_t tick_ms = ticker_exists() ? ticker_run() : 0, page_ms = statpage_period_ms();
+	statpage_tick();
+	return tick_ms == 0 || (page_ms != 0 && page_ms < tick_ms) ? page_ms : tick_ms;
+}
+
+/* Sleep for `ms`, but for calls of the ticker when they are due. */
+static void pause_ms(uint32_t ms)
+{
+	const uint32_t end = os_now_ms() + ms;
+	for (;;) {
+		uint32_t tick_ms = serve_others();
+		int32_t left = (int32_t)(end - os_now_ms());
+		if (left <= 0)
+			return;
+		if (tick_ms == 0 || tick_ms >= (uint32_t)left) {
+			futex_sleep_ms((uint32_t)left);
+			return;
+		}
+		futex_sleep_ms(tick_ms);
+	}
+}
+
+/* Wait until purge_kick() sees work. */
 static void wait_for_work(void)
 {
 	atomic_store_relaxed(&asleep, 1);
 	/* What came in between is small, or its next slow path kicks. */
-	while (atomic_load_relaxed(&asleep) == 1) {
-		futex_wait(&asleep, 1, statpage_period_ms());
-		statpage_tick();
-	}
+	while (atomic_load_relaxed(&asleep) == 1)
+		futex_wait(&asleep, 1, serve_others());
 }
 
 static void maintenance_main(void)
 {
 	for (;;) {
-		enum pass_rest rest = maintenance_pass();
-		statpage_tick();
-		switch (rest) {
+		switch (maintenance_pass()) {
 		case REST_NOW:
-			futex_sleep_ms(PAUSE_BUSY_MS);
+			pause_ms(PAUSE_BUSY_MS);
 			break;
 		case REST_LATER:
-			futex_sleep_ms(PAUSE_WAITING_MS);
+			pause_ms(PAUSE_WAITING_MS);
 			break;
 		case REST_NONE:
 			wait_for_work();
@@ -276,16 +298,17 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (!is_worth_a_pass() && !statpage_is_due())
-			break;
-		if (may_start_thread())
+		if (may_start_thread() && (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
 			start_thread();
-		else
+		else if (is_worth_a_pass() || statpage_is_due())
 			pass_by_caller();
 		break;
 	default:
 		break;
 	}
+	/* No thread: the ticker's time may have come. */
+	if (ticker_is_due() && !(ticker_wants_thread() && may_start_thread()))
+		(void)ticker_run();
 	errno = saved;
 }
 

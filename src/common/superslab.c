@@ -474,7 +474,7 @@ static void check_one(const struct superslab *s)
 	for (unsigned i = 0; i < HAK_SUPERSLAB_UNITS; i++) {
 		uintptr_t addr = s->base + (uintptr_t)i * HAK_UNIT_BYTES;
 		if (s->free_mask >> i & 1)
-			HAK_VERIFY(unit_tag(registry_unit_of(addr)) == UNIT_NONE);
+			HAK_VERIFY(tag_kind(unit_tag(registry_unit_of(addr))) == UNIT_NONE);
 	}
 }
 

@@ -159,6 +159,54 @@ static void hard_limit_huge_pages(void)
 	unit_child_passes(&child, refuses_with_huge_pages, &row);
 }
 
+/* Free units between live ones are given back before anything is refused. */
+static void gives_back_first(void *arg)
+{
+	(void)arg;
+	allow(16 * MIB);
+	while (make(100 * KIB))
+		;
+	for (unsigned i = 0; i < nblocks; i++)
+		if (i % 8 != 0)
+			hak_free(blocks[i].p);
+	CHECK(hak_malloc(8 * MIB) != NULL, "half of the memory, of which seven eighths are free");
+	hak_check_all();
+}
+
+static void holes(void)
+{
+	unit_child_passes(&child, gives_back_first, NULL);
+}
+
+/* What the kernel refuses is not charged. */
+static void refused_by_kernel(void *arg)
+{
+	uint64_t before;
+	(void)arg;
+	hak_free(hak_malloc(2 * MIB));
+	hak_purge();
+	before = limit_held_bytes();
+	os_fault_arm(OS_MMAP, 1, 1);
+	os_fault_arm(OS_MREMAP, 1, 1);
+	CHECK(hak_malloc(40 * MIB) == NULL, "refused by the kernel");
+	CHECK_U64(limit_held_bytes(), before, "bytes held");
+	os_fault_arm(OS_MMAP, 0, 0);
+	REQUIRE(make(2 * MIB), "no memory");
+	before = limit_held_bytes();
+	os_fault_arm(OS_MMAP, 1, 1);
+	CHECK(hak_realloc(blocks[0].p, 40 * MIB) == NULL, "growth refused by the kernel");
+	CHECK_U64(limit_held_bytes(), before, "bytes held, after growth was refused");
+	os_fault_arm(OS_MMAP, 0, 0);
+	os_fault_arm(OS_MREMAP, 0, 0);
+	drop_all();
+	hak_check_all();
+}
+
+static void kernel(void)
+{
+	unit_child_passes(&child, refused_by_kernel, NULL);
+}
+
 /* A vector grows until it can't; nothing is lost then. */
 static void grows_until_refused(void *arg)
 {
@@ -289,6 +337,8 @@ static const struct test_case cases[] = {
 	{ "held", held },
 	{ "hard_limit", hard_limit },
 	{ "hard_limit_huge_pages", hard_limit_huge_pages },
+	{ "holes", holes },
+	{ "kernel", kernel },
 	{ "growth", growth },
 	{ "by_threads", by_threads },
 	{ "soft_limit", soft_limit },
