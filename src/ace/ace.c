@@ -15,6 +15,7 @@
 #include "common/missrate.h"
 #include "common/options.h"
 #include "common/purge.h"
+#include "common/statpage.h"
 #include "common/ticker.h"
 
 enum {
@@ -87,6 +88,9 @@ static void port_decided(void *context, const struct ace_decision *d)
 	text_init(&t, buf, sizeof(buf));
 	ace_log_record(&t, d);
 	ace_sink_add(&trace, &t);
+	if (d->what < HAK_KNOB_COUNT)
+		statpage_decision((enum hak_knob)d->what, d->cls, d->old_value, d->new_value,
+				  ace_reason_text(d->reason));
 	if (d->what == HAK_KNOB_DIET_FACTOR) {
 		say_diet(d);
 		return;
@@ -195,6 +199,9 @@ uint32_t ace_tick(void)
 	bool usable;
 	if (controller.stopped)
 		return STOPPED_TICK_MS;
+	/* A person said so: hakmem ctl PID freeze. */
+	if (knobs_are_frozen())
+		return (uint32_t)options.ace_fast_interval_ms;
 	metrics_read(&now);
 	usable = ace_sample_make(&sample, &meter, &now, clock_ns(CLOCK_PROCESS_CPUTIME_ID), cpu_ns);
 	cpu_ns = 0;

@@ -11,6 +11,7 @@
 #include "common/limit.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
 #include "common/report.h"
 #include "common/superslab.h"
@@ -185,6 +186,8 @@ static void *alloc_observed(struct tcache *tc, size_t bytes, size_t align, bool 
 		p = alloc_block(bytes, align, zeroed);
 		if (HAK_UNLIKELY(due != 0) && p != NULL)
 			sample_look(due, p, bytes);
+		if (profile_is_on() && p != NULL)
+			profile_consider(p, bytes, due >> SAMPLER_PROFILE & 1);
 	}
 	latency_end(&tc->latency, begin);
 	return p;
@@ -216,6 +219,8 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	} else {
 		atomic_add_relaxed(&heapless_ops, 1);
 		p = alloc_block(bytes, align, zeroed);
+		if (profile_is_on() && p != NULL)
+			profile_consider(p, bytes, false);
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
@@ -260,6 +265,7 @@ static const char *where_free(const _Atomic uint8_t *state)
 {
 	switch (atomic_load_relaxed(state)) {
 	case BLOCK_LIVE:
+	case BLOCK_SAMPLED:
 		return NULL;
 	case BLOCK_CACHED:
 		return "it is in a thread's cache";
@@ -271,6 +277,18 @@ static const char *where_free(const _Atomic uint8_t *state)
 }
 
 static const struct free_call plain_free = { .name = "free" };
+
+/* If the heap profile knows the block, it is an ordinary one from now on. */
+static void forget_sample(const void *p, const struct place *at)
+{
+	if (at->state == NULL) {
+		if (profile_has_spans())
+			profile_forget(p);
+	} else if (atomic_load_relaxed(at->state) == BLOCK_SAMPLED) {
+		profile_forget(p);
+		atomic_store_relaxed(at->state, BLOCK_LIVE);
+	}
+}
 
 /* Free what starts at p and is no longer the program's. */
 static void release(void *p, const struct place *at, const struct free_call *call)
@@ -331,6 +349,8 @@ static void free_any(void *p, const struct free_call *call)
 {
 	struct place at = locate(p);
 	const char *where = at.state != NULL ? where_free(at.state) : NULL;
+	if (where == NULL)
+		forget_sample(p, &at);
 	if (at.kind == UNIT_NONE) {
 		report_bad_pointer(p, call->name);
 	} else if (where != NULL) {

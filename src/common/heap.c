@@ -776,6 +776,32 @@ struct heap_counters heap_counters(void)
 	return c;
 }
 
+static void visit_list(const struct list_node *head, void (*visit)(const struct slab *s, void *arg),
+		       void *arg)
+{
+	LIST_FOR_EACH(n, head)
+		visit(LIST_ENTRY(n, struct slab, link), arg);
+}
+
+void heap_survey(void (*visit)(const struct slab *s, void *arg), void *arg,
+		 uint64_t cached[HAK_CLASS_COUNT + 1])
+{
+	FOR_EACH_CLASS(cls)
+		cached[cls] = 0;
+	FOR_EACH_HEAP(h) {
+		heap_lock(h);
+		FOR_EACH_CLASS(cls) {
+			visit_list(&h->classes[cls].partial, visit, arg);
+			visit_list(&h->classes[cls].full, visit, arg);
+			if (!is_shared(h))
+				cached[cls] += tcache_count(&h->tcache, cls);
+			cached[cls] += inbox_backlog(&h->inboxes[cls]);
+			cached[cls] += depot_bytes(&h->depots, cls) / class_bytes(cls);
+		}
+		lock_release(&h->lock);
+	}
+}
+
 static void sum_cache(const struct tcache *tc, struct heap_sums *sums)
 {
 	sums->ops += sample_ops(&tc->clock);

@@ -95,6 +95,11 @@ struct heap_counters {
 };
 struct heap_counters heap_counters(void);
 
+/* Show every slab to visit(), its heap's lock held, and count the blocks of each class
+ * that are in caches of whatever kind. */
+void heap_survey(void (*visit)(const struct slab *s, void *arg), void *arg,
+		 uint64_t cached[HAK_CLASS_COUNT + 1]);
+
 /* What all heaps did and hold, the orphans' too. Without walking slabs. */
 struct heap_sums {
 	size_t heaps;

@@ -27,6 +27,7 @@ enum lock_rank {
 	LOCK_RANK_INIT,
 	LOCK_RANK_TICKER,
 	LOCK_RANK_MAINTENANCE,
+	LOCK_RANK_STATPAGE,
 	LOCK_RANK_HEAPS,   /* the list of all heaps */
 	LOCK_RANK_HEAP,    /* one heap */
 	LOCK_RANK_ORPHANS, /* the heap of slabs whose thread is gone */
@@ -37,6 +38,7 @@ enum lock_rank {
 	LOCK_RANK_META,
 	LOCK_RANK_ARCH,
 	LOCK_RANK_CGROUP,
+	LOCK_RANK_PROFILE,
 };
 
 struct lock {

@@ -22,6 +22,9 @@ struct options {
 	int32_t sample_guard;    /* one allocation in so many is guarded; 0: none. See guard.h */
 	int32_t debug_trace;     /* see debug_trace.h; thread caches have no capacity */
 	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
+	int32_t stats_page;      /* show figures to other processes: statpage.h */
+	int32_t stats_page_keep; /* the process of this pid leaves its page behind at its exit */
+	int32_t profile_rate;    /* bytes between samples of the heap profile; 0: none */
 	int32_t background;      /* the maintenance thread may be started */
 	uint64_t limit_bytes;      /* 0: none */
 	uint64_t hard_limit_bytes;

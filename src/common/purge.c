@@ -12,6 +12,7 @@
 #include "common/options.h"
 #include "common/os.h"
 #include "common/remote.h"
+#include "common/statpage.h"
 #include "common/superslab.h"
 #include "common/thread.h"
 #include "common/ticker.h"
@@ -192,12 +193,20 @@ void purge_for_limit(void)
 
 /* ---- the thread */
 
+/* Do what is due beside maintenance. Returns when it is due again, in ms; 0: never. */
+static uint32_t serve_others(void)
+{
+	uint32_t tick_ms = ticker_exists() ? ticker_run() : 0, page_ms = statpage_period_ms();
+	statpage_tick();
+	return tick_ms == 0 || (page_ms != 0 && page_ms < tick_ms) ? page_ms : tick_ms;
+}
+
 /* Sleep for `ms`, but for calls of the ticker when they are due. */
 static void pause_ms(uint32_t ms)
 {
 	const uint32_t end = os_now_ms() + ms;
 	for (;;) {
-		uint32_t tick_ms = ticker_exists() ? ticker_run() : 0;
+		uint32_t tick_ms = serve_others();
 		int32_t left = (int32_t)(end - os_now_ms());
 		if (left <= 0)
 			return;
@@ -215,7 +224,7 @@ static void wait_for_work(void)
 	atomic_store_relaxed(&asleep, 1);
 	/* What came in between is small, or its next slow path kicks. */
 	while (atomic_load_relaxed(&asleep) == 1)
-		futex_wait(&asleep, 1, ticker_exists() ? ticker_run() : 0);
+		futex_wait(&asleep, 1, serve_others());
 }
 
 static void maintenance_main(void)
@@ -273,6 +282,7 @@ static void pass_by_caller(void)
 	if (slow_enter(&scope)) {
 		atomic_store_relaxed(&next_pass_ms, os_now_ms() + PAUSE_WAITING_MS);
 		maintenance_pass();
+		statpage_tick();
 	}
 	slow_leave(&scope);
 }
@@ -288,9 +298,9 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (may_start_thread() && (ticker_wants_thread() || is_worth_a_pass()))
+		if (may_start_thread() && (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
 			start_thread();
-		else if (is_worth_a_pass())
+		else if (is_worth_a_pass() || statpage_is_due())
 			pass_by_caller();
 		break;
 	default:

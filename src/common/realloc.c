@@ -6,6 +6,7 @@
 #include "common/huge.h"
 #include "common/large.h"
 #include "common/options.h"
+#include "common/profile.h"
 
 /* Is a block of `usable` bytes worth keeping for `bytes` <= usable? A copy costs
  * time once; more than half a block unused costs memory for as long as it lives. */
@@ -30,8 +31,14 @@ static void *resize_in_scope(void *p, size_t bytes, size_t usable)
 {
 	struct slow_scope scope;
 	void *q = NULL;
-	if (slow_enter(&scope))
+	if (slow_enter(&scope)) {
 		q = resize_kind(p, bytes, usable);
+		/* To the heap profile, a new block. */
+		if (q != NULL && profile_has_spans())
+			profile_forget(p);
+		if (q != NULL && profile_is_on())
+			profile_consider(q, bytes, false);
+	}
 	slow_leave(&scope);
 	return q;
 }

@@ -104,6 +104,7 @@ static const char *state_name(unsigned state)
 {
 	switch (state) {
 	case BLOCK_LIVE:
+	case BLOCK_SAMPLED:
 		return "live";
 	case BLOCK_CACHED:
 		return "free, in a thread's cache or on its way home";
@@ -157,7 +158,8 @@ static const struct history *find_history(uintptr_t block, struct history *out)
 
 static const char *live_or_free(const struct slab *s, uint32_t index)
 {
-	return atomic_load_relaxed(&s->states[index]) == BLOCK_LIVE ? "live" : "free";
+	uint8_t state = atomic_load_relaxed(&s->states[index]);
+	return state == BLOCK_LIVE || state == BLOCK_SAMPLED ? "live" : "free";
 }
 
 static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)

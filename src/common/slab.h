@@ -28,6 +28,7 @@ enum {
 	BLOCK_CACHED = 1, /* in a thread cache, or on its way to its slab */
 	BLOCK_FREE = 2,   /* in its slab: its bit is set */
 	BLOCK_QUARANTINED = 3, /* freed, under full checking, and not yet on its way */
+	BLOCK_SAMPLED = 4, /* in the program's hands; the heap profile knows it */
 };
 
 /* A free block that is out of its slab, and where its state is. */

@@ -8,6 +8,7 @@
 #include "common/knobs.h"
 #include "common/limit.h"
 #include "common/options.h"
+#include "common/profile.h"
 #include "common/report.h"
 
 enum {
@@ -32,6 +33,9 @@ static unsigned capacity_for(unsigned cls)
 	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) * diet / 100;
 	unsigned by_bytes = TCACHE_CLASS_BYTES / (unsigned)class_bytes(cls);
 	unsigned n = by_bytes < TCACHE_MIN_BLOCKS ? TCACHE_MIN_BLOCKS : by_bytes;
+	/* While allocations are sampled, each of a big class passes the slow path. */
+	if (class_bytes(cls) > atomic_load_relaxed(&profile_direct_bytes))
+		return 0;
 	return by_knob < n ? by_knob : n;
 }
 

@@ -17,7 +17,9 @@
 #include "common/missrate.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
+#include "common/statpage.h"
 #include "common/stats.h"
 #include "common/tcache.h"
 
@@ -113,14 +115,18 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	purge_allow_thread();
 	if (options.check_full || options.sample_guard > 0)
 		guard_install_handler();
-	if (options.ace_enabled || (options.verbose && options.stats_at_exit))
+	if (options.ace_enabled || options.stats_page || (options.verbose && options.stats_at_exit))
 		missrate_start();
+	profile_start();
+	statpage_start();
 	if (options.verbose)
 		say_version();
 }
 
 __attribute__((destructor)) static void library_destructor(void)
 {
+	profile_stop();
+	statpage_stop();
 	if (options.check_full)
 		check_everything();
 	if (options.stats_at_exit)
