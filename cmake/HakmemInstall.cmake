@@ -12,6 +12,19 @@ install(TARGETS hakmem hakmem_static EXPORT hakmem
 install(DIRECTORY include/hakmem DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/hakmem RENAME copyright)
 
+if(TARGET hakmem_command)
+	install(TARGETS hakmem_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+	file(GLOB hakmem_man_pages ${PROJECT_SOURCE_DIR}/tools/man/*.1)
+	install(FILES ${hakmem_man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+	install(FILES tools/completion/hakmem.bash RENAME hakmem
+		DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+	set(hakmem_zsh_dir site-functions)
+	if(EXISTS /etc/debian_version)
+		set(hakmem_zsh_dir vendor-completions)
+	endif()
+	install(FILES tools/completion/_hakmem DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/${hakmem_zsh_dir})
+endif()
+
 install(EXPORT hakmem NAMESPACE hakmem:: FILE hakmem-targets.cmake DESTINATION ${hakmem_cmake_dir})
 configure_package_config_file(cmake/hakmem-config.cmake.in hakmem-config.cmake
 	INSTALL_DESTINATION ${hakmem_cmake_dir})
@@ -56,8 +69,9 @@ set(CPACK_PACKAGE_CONTACT "the hakmem authors <hakmem@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY ${PROJECT_DESCRIPTION})
 set(CPACK_PACKAGE_DESCRIPTION
 "hakmem replaces the C library's malloc: preload libhakmem.so into a program, or
-link with it. This package has the shared and the static library, the header, and
-the files for CMake and pkg-config.")
+link with it. This package has the shared and the static library, the header, the files
+for CMake and pkg-config, and the command `hakmem`, which runs programs on it,
+watches them and commands them.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_PACKAGE_ARCHITECTURE ${hakmem_deb_arch})
@@ -66,6 +80,9 @@ set(CPACK_DEBIAN_PACKAGE_PRIORITY optional)
 # Written by hand: dpkg-shlibdeps knows no cross-built library. The C library is
 # all that is needed; since 2.34 it holds the thread functions too.
 set(CPACK_DEBIAN_PACKAGE_DEPENDS "libc6 (>= 2.34)")
+if(CURSES_FOUND)
+	string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", libncurses6, libtinfo6")
+endif()
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/cmake/debian/triggers)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)

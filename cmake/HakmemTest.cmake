@@ -29,6 +29,9 @@
 # runs once more for each, as NAME.page16384 and so on, label "pages" (emulator only).
 
 set(HAKMEM_TEST_PAGE_SIZES "" CACHE STRING "Further page sizes to run unit and api tests with (qemu)")
+# CTest knows tests by their names alone: of two with the same name in one run, also of
+# different builds, both get the properties, such as the environment, of the later.
+set(HAKMEM_TEST_PREFIX "" CACHE STRING "In front of each test's name, for runs of several builds at once")
 
 set(HAKMEM_TEST_SLOWDOWN 1)
 if(CMAKE_CROSSCOMPILING)
@@ -155,14 +158,15 @@ function(hakmem_add_test)
 	endif()
 
 	hakmem_test_command(command ${target} "" ${loader_env})
-	add_test(NAME ${T_NAME} COMMAND ${command} ${T_ARGS})
-	hakmem_test_properties(${T_NAME} ${T_LABEL} ${T_TIMEOUT} ${T_SERIAL} ${plain_env})
+	set(name ${HAKMEM_TEST_PREFIX}${T_NAME})
+	add_test(NAME ${name} COMMAND ${command} ${T_ARGS})
+	hakmem_test_properties(${name} ${T_LABEL} ${T_TIMEOUT} ${T_SERIAL} ${plain_env})
 
 	if(NOT CMAKE_CROSSCOMPILING OR T_ONCE OR NOT T_LABEL MATCHES "^(unit|api)$")
 		return()
 	endif()
 	foreach(page_size IN LISTS HAKMEM_TEST_PAGE_SIZES)
-		set(paged ${T_NAME}.page${page_size})
+		set(paged ${name}.page${page_size})
 		hakmem_test_command(command ${target} ${page_size} ${loader_env})
 		add_test(NAME ${paged} COMMAND ${command} ${T_ARGS})
 		hakmem_test_properties(${paged} "${T_LABEL};pages" ${T_TIMEOUT} ${T_SERIAL} ${plain_env})
@@ -173,8 +177,9 @@ endfunction()
 macro(hakmem_add_script_test)
 	get_filename_component(script ${T_SCRIPT} ABSOLUTE BASE_DIR ${CMAKE_CURRENT_SOURCE_DIR})
 	list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " emulator)
-	add_test(NAME ${T_NAME} COMMAND bash ${script} ${T_ARGS})
-	hakmem_test_properties(${T_NAME} ${T_LABEL} ${T_TIMEOUT} ${T_SERIAL}
+	set(name ${HAKMEM_TEST_PREFIX}${T_NAME})
+	add_test(NAME ${name} COMMAND bash ${script} ${T_ARGS})
+	hakmem_test_properties(${name} ${T_LABEL} ${T_TIMEOUT} ${T_SERIAL}
 		HAKMEM_SOURCE_DIR=${PROJECT_SOURCE_DIR}
 		HAKMEM_BINARY_DIR=${PROJECT_BINARY_DIR}
 		HAKMEM_SHARED_LIB=$<TARGET_FILE:hakmem>

@@ -1,6 +1,7 @@
 #include "arch/arch.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
@@ -122,10 +123,13 @@ static void fill(struct hak_arch *a)
 	overlay(a, &arch_native_variants);
 }
 
-/* No signal comes in between: its handler may allocate, and would wait for the lock. */
+/* No signal comes in between: its handler may allocate, and would wait for the lock. Nor does
+ * a cancellation: cpu_features may read files. */
 static HAK_COLD void detect(void)
 {
 	sigset_t all, before;
+	int cancel_state;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	lock_acquire(&lock);
@@ -136,6 +140,7 @@ static HAK_COLD void detect(void)
 	}
 	lock_release(&lock);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_setcancelstate(cancel_state, NULL);
 }
 
 const struct hak_arch *arch_get(void)

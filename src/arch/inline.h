@@ -41,6 +41,16 @@ HAK_INLINE void hak_thread_pointer_init(uintptr_t tp)
 }
 #endif
 
+/* An address without the tag that the CPU lets programs keep in its upper bits, and that
+ * loads and stores ignore. */
+#ifndef hak_untagged
+#define hak_untagged hak_untagged
+HAK_INLINE uintptr_t hak_untagged(uintptr_t addr)
+{
+	return addr;
+}
+#endif
+
 /* Fetch the cache line of p, which need not be mapped. */
 #ifndef hak_prefetch
 #define hak_prefetch hak_prefetch

@@ -1,23 +1,17 @@
 #include "arch/sysfs.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/diag.h"
+#include "common/os.h"
 
 enum { CACHE_INDEX_MAX = 7, LINE_BYTES = 64 };
 
 /* The first line of a file, without its end. False: there is none. */
 static bool read_line(const char *path, char line[LINE_BYTES])
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
-	if (fd < 0)
-		return false;
-	n = read(fd, line, LINE_BYTES - 1);
-	close(fd);
-	if (n <= 0)
+	size_t n = os_read_file(path, line, LINE_BYTES - 1);
+	if (n == 0)
 		return false;
 	line[n] = '\0';
 	line[strcspn(line, "\n")] = '\0';

@@ -21,10 +21,10 @@ static HAK_COLD _Noreturn void throw_bad_alloc(size_t size)
 }
 
 /* Handlers may throw: compiled with -fexceptions. */
-void *cxx_new_slow(size_t size, size_t align)
+void *cxx_new_slow(size_t size, size_t align, enum origin origin)
 {
 	for (;;) {
-		void *p = entry_aligned_slow(align, size);
+		void *p = entry_alloc_for(size, align, origin);
 		new_handler handler;
 		if (p != NULL)
 			return p;
@@ -38,24 +38,46 @@ void *cxx_new_slow(size_t size, size_t align)
 void *cxx_new(size_t size)
 {
 	void *p = entry_malloc_hit(size);
-	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, HAK_MIN_ALIGN);
+	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, 1, ORIGIN_NEW);
 }
 
 void *cxx_new_aligned(size_t size, size_t align)
 {
 	void *p = entry_aligned_hit(align, size);
-	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, align);
+	return HAK_LIKELY(p != NULL) ? p : cxx_new_slow(size, align, ORIGIN_NEW);
+}
+
+void cxx_delete_slow(void *p, enum origin origin)
+{
+	const struct free_call call = {
+		.name = origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
+		.origin = origin,
+	};
+	entry_free_call(p, &call);
+}
+
+void cxx_delete_sized_slow(void *p, size_t size, size_t align, enum origin origin)
+{
+	const struct free_call call = {
+		.name = origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
+		.origin = origin,
+		.sized = true,
+		.bytes = size,
+		.align = align,
+	};
+	entry_free_call(p, &call);
 }
 
 void cxx_delete(void *p)
 {
-	entry_free(p);
+	if (HAK_UNLIKELY(!entry_free_hit(p)))
+		cxx_delete_slow(p, ORIGIN_NEW);
 }
 
 void cxx_delete_aligned(void *p, size_t align)
 {
 	(void)align;
-	entry_free(p);
+	cxx_delete(p);
 }
 
 #define SAME_AS(fn) __attribute__((alias(#fn)))

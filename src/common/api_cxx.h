@@ -17,9 +17,14 @@ CXX_EXPORT void _ZdlPvSt11align_val_t(void *p, size_t align);
 
 /* The same functions under names of our own. */
 void *cxx_new(size_t size);
-HAK_COLD void *cxx_new_slow(size_t size, size_t align); /* when no hit has found one */
 void *cxx_new_aligned(size_t size, size_t align);
 void cxx_delete(void *p);
 void cxx_delete_aligned(void *p, size_t align);
+
+/* What they do where the thread cache does not help. `origin` says which of the two families
+ * of operators is meant. cxx_new_slow() calls the new-handler, and throws. */
+HAK_COLD void *cxx_new_slow(size_t size, size_t align, enum origin origin);
+HAK_COLD void cxx_delete_slow(void *p, enum origin origin);
+HAK_COLD void cxx_delete_sized_slow(void *p, size_t size, size_t align, enum origin origin);
 
 #endif

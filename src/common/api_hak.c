@@ -59,8 +59,7 @@ void hak_free(void *p)
 
 void hak_free_sized(void *p, size_t size)
 {
-	(void)size;
-	entry_free(p);
+	entry_free_sized(p, size);
 }
 
 size_t hak_usable_size(const void *p)

@@ -51,15 +51,13 @@ EXPORT void *reallocarray(void *p, size_t count, size_t size)
 
 EXPORT void free_sized(void *p, size_t size)
 {
-	(void)size;
-	entry_free(p);
+	entry_free_sized(p, size);
 }
 
 EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
 {
-	(void)align;
-	(void)size;
-	entry_free(p);
+	if (!entry_free_sized_hit(p, align_up(size, is_pow2(align) ? align : 1)))
+		entry_free_sized_slow(p, size, is_pow2(align) ? align : 1);
 }
 
 EXPORT void cfree(void *p)

@@ -37,7 +37,7 @@ struct thread_counter {
 
 /* A thread's counters. All but `taken` is its thread's alone. */
 struct slot {
-	alignas(HAK_CACHELINE) _Atomic bool taken;
+	alignas(HAK_CACHELINE) _Atomic uint32_t taken; /* 0 or 1; a byte would need a library on some machines */
 	bool no_user; /* reading in user space has failed here */
 	pid_t pid;    /* of the process that opened them; a child made past fork() differs */
 	unsigned set;
@@ -237,9 +237,9 @@ static unsigned slots_max(void)
 static struct slot *slot_take(void)
 {
 	for (unsigned i = 0; i < slots_max(); i++) {
-		bool free = false;
+		uint32_t free = 0;
 		if (!atomic_load_relaxed(&slots[i].taken) &&
-		    atomic_cas_acquire(&slots[i].taken, &free, true))
+		    atomic_cas_acquire(&slots[i].taken, &free, 1))
 			return &slots[i];
 	}
 	return NULL;
@@ -247,7 +247,7 @@ static struct slot *slot_take(void)
 
 static void slot_give_back(struct slot *s)
 {
-	atomic_store_release(&s->taken, false);
+	atomic_store_release(&s->taken, 0);
 }
 
 static struct slot *my_slot(void)

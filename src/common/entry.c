@@ -1,21 +1,89 @@
 #include "common/entry.h"
 
+#include "arch/inline.h"
 #include "common/bulk.h"
+#include "common/check.h"
 #include "common/emergency.h"
+#include "common/guard.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/large.h"
 #include "common/limit.h"
+#include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
 #include "common/report.h"
 #include "common/superslab.h"
+#include "common/ticker.h"
 
 static _Atomic uint64_t heapless_ops;
 
 uint64_t entry_heapless_ops(void)
 {
 	return atomic_load_relaxed(&heapless_ops);
+}
+
+/* ---- the gate, for what is no hit */
+
+/* What starts at an address. */
+struct place {
+	unsigned kind;          /* of unit; UNIT_NONE: nothing does */
+	void *record;           /* of a large, huge or guarded block; a slab's states */
+	_Atomic uint8_t *state; /* of a block of a slab */
+};
+
+static struct place locate(const void *p)
+{
+	struct place at = { .kind = UNIT_NONE };
+	const struct registry_unit *unit;
+	uintptr_t tag;
+	bool starts;
+	if (!registry_covers((uintptr_t)p))
+		return at;
+	unit = registry_unit_of((uintptr_t)p);
+	tag = unit_tag(unit);
+	at.kind = tag_kind(tag);
+	at.record = unit_record(unit);
+	switch (at.kind) {
+	case UNIT_LARGE:
+	case UNIT_HUGE:
+		starts = tag_base(tag) == (uintptr_t)p;
+		break;
+	case UNIT_GUARD:
+		starts = guard_starts(at.record, (uintptr_t)p);
+		break;
+	case UNIT_EMERGENCY: /* keeps no account of its blocks */
+		starts = true;
+		break;
+	case UNIT_NONE:
+	case UNIT_HUGE_FREE:
+		starts = false;
+		break;
+	default:
+		starts = entry_locate(p, unit, tag, class_inverse[at.kind], &at.state);
+		break;
+	}
+	if (!starts)
+		at.kind = UNIT_NONE;
+	return at;
+}
+
+/* Bytes of a block that are the program's, as the layers below have it. */
+static size_t place_bytes(const struct place *at, const void *p)
+{
+	switch (at->kind) {
+	case UNIT_LARGE:
+		return ((const struct large_span *)at->record)->usable_bytes;
+	case UNIT_HUGE:
+		return ((const struct huge *)at->record)->usable_bytes;
+	case UNIT_GUARD:
+		return ((const struct guarded *)at->record)->history.bytes;
+	case UNIT_EMERGENCY:
+		return emergency_usable((uintptr_t)p);
+	default:
+		return class_bytes(at->kind);
+	}
 }
 
 /* ---- allocation */
@@ -71,6 +139,41 @@ static void *alloc_any(size_t bytes, size_t align, bool *zeroed)
 	return p;
 }
 
+/* What full checking has to know of a block. */
+static struct checked_block checked_block(const struct place *at, const void *p)
+{
+	struct checked_block b = { .addr = (uintptr_t)p, .usable_bytes = place_bytes(at, p) };
+	if (at->state != NULL) {
+		const struct slab *s = slab_of_block(p);
+		b.serial = s->serial;
+		b.before = b.addr > s->base ? b.addr - b.usable_bytes : 0;
+	}
+	return b;
+}
+
+/* Under full checking. */
+static HAK_COLD void *alloc_checked(size_t bytes, size_t align, bool *zeroed)
+{
+	enum origin origin = (enum origin)thread_state.origin;
+	void *p = bytes > HAK_SMALL_MAX ? guard_alloc(bytes, align, false, origin) : NULL;
+	*zeroed = true;
+	if (p != NULL || !entry_size_is_possible(bytes))
+		return p;
+	p = alloc_any(bytes + CHECK_TAIL_BYTES, align, zeroed);
+	if (p != NULL) {
+		struct place at = locate(p);
+		struct checked_block b = checked_block(&at, p);
+		check_out(&b, bytes, origin);
+	}
+	return p;
+}
+
+static void *alloc_block(size_t bytes, size_t align, bool *zeroed)
+{
+	return HAK_UNLIKELY(options.check_full) ? alloc_checked(bytes, align, zeroed)
+						: alloc_any(bytes, align, zeroed);
+}
+
 /* An allocation of a thread that has a cache: it is counted, timed, and perhaps looked
  * at. */
 static void *alloc_observed(struct tcache *tc, size_t bytes, size_t align, bool *zeroed)
@@ -80,9 +183,11 @@ static void *alloc_observed(struct tcache *tc, size_t bytes, size_t align, bool 
 	void *p = HAK_UNLIKELY(due != 0) ? sample_provide(due, bytes, align) : NULL;
 	*zeroed = false;
 	if (HAK_LIKELY(p == NULL)) {
-		p = alloc_any(bytes, align, zeroed);
+		p = alloc_block(bytes, align, zeroed);
 		if (HAK_UNLIKELY(due != 0) && p != NULL)
 			sample_look(due, p, bytes);
+		if (profile_is_on() && p != NULL)
+			profile_consider(p, bytes, due >> SAMPLER_PROFILE & 1);
 	}
 	latency_end(&tc->latency, begin);
 	return p;
@@ -113,12 +218,27 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 		p = alloc_observed(tc, bytes, align, zeroed);
 	} else {
 		atomic_add_relaxed(&heapless_ops, 1);
-		p = alloc_any(bytes, align, zeroed);
+		p = alloc_block(bytes, align, zeroed);
+		if (profile_is_on() && p != NULL)
+			profile_consider(p, bytes, false);
 	}
 	slow_leave(&scope);
 	thread_finish_attach();
 	if (limit_is_due())
 		purge_for_limit();
+	/* Nothing was freed: only the ticker may be waiting. */
+	if (HAK_UNLIKELY(ticker_exists()) && thread_state.slow_depth == 0)
+		purge_kick();
+	return p;
+}
+
+void *entry_alloc_for(size_t bytes, size_t align, enum origin origin)
+{
+	bool zeroed;
+	void *p;
+	thread_state.origin = (uint8_t)origin;
+	p = entry_alloc_slow(bytes, max_size(align, HAK_MIN_ALIGN), &zeroed);
+	thread_state.origin = ORIGIN_MALLOC;
 	return p;
 }
 
@@ -140,126 +260,143 @@ void *entry_zalloc(size_t bytes)
 
 /* ---- free */
 
-/* What starts at an address. */
-struct place {
-	unsigned kind;          /* of unit; UNIT_NONE: nothing does */
-	void *record;           /* of a large or huge block */
-	_Atomic uint8_t *state; /* of a block of a slab */
-};
-
-static struct place locate(const void *p)
-{
-	struct place at = { .kind = UNIT_NONE };
-	const struct registry_unit *unit;
-	uintptr_t tag;
-	bool starts;
-	if (!registry_covers((uintptr_t)p))
-		return at;
-	unit = registry_unit_of((uintptr_t)p);
-	tag = unit_tag(unit);
-	at.kind = tag_kind(tag);
-	at.record = unit_record(unit);
-	switch (at.kind) {
-	case UNIT_LARGE:
-	case UNIT_HUGE:
-		starts = tag_base(tag) == (uintptr_t)p;
-		break;
-	case UNIT_EMERGENCY: /* keeps no account of its blocks */
-		starts = true;
-		break;
-	case UNIT_NONE:
-	case UNIT_HUGE_FREE:
-		starts = false;
-		break;
-	default:
-		starts = entry_locate(p, unit, tag, class_inverse[at.kind], &at.state);
-		break;
-	}
-	if (!starts)
-		at.kind = UNIT_NONE;
-	return at;
-}
-
 /* Where a block of a slab lies that is free; NULL: the program has it. */
 static const char *where_free(const _Atomic uint8_t *state)
 {
 	switch (atomic_load_relaxed(state)) {
 	case BLOCK_LIVE:
+	case BLOCK_SAMPLED:
 		return NULL;
 	case BLOCK_CACHED:
 		return "it is in a thread's cache";
+	case BLOCK_QUARANTINED:
+		return "it is in quarantine";
 	default:
 		return "it is in its slab";
 	}
 }
 
-static void free_block(unsigned cls, void *p, _Atomic uint8_t *state)
+static const struct free_call plain_free = { .name = "free" };
+
+/* If the heap profile knows the block, it is an ordinary one from now on. */
+static void forget_sample(const void *p, const struct place *at)
 {
-	struct heap *h = thread_heap_for_free();
-	const char *where = where_free(state);
-	if (where != NULL) {
-		report_double_free(p, where);
-	} else if (h == NULL) {
-		struct cached_block one = { state, p };
-		atomic_store_relaxed(state, BLOCK_CACHED);
-		heap_put(NULL, cls, &one, 1);
-	} else {
-		tcache_put_slow(&h->tcache, cls, p, state);
+	if (at->state == NULL) {
+		if (profile_has_spans())
+			profile_forget(p);
+	} else if (atomic_load_relaxed(at->state) == BLOCK_SAMPLED) {
+		profile_forget(p);
+		atomic_store_relaxed(at->state, BLOCK_LIVE);
 	}
 }
 
-static void free_any(void *p)
+/* Free what starts at p and is no longer the program's. */
+static void release(void *p, const struct place *at, const struct free_call *call)
+{
+	struct heap *h;
+	switch (at->kind) {
+	case UNIT_LARGE:
+		large_free(at->record);
+		return;
+	case UNIT_HUGE:
+		huge_free(at->record);
+		return;
+	case UNIT_GUARD:
+		guard_free(at->record, call);
+		return;
+	case UNIT_EMERGENCY:
+		return;
+	default:
+		break;
+	}
+	h = thread_heap_for_free();
+	if (h == NULL) {
+		struct cached_block one = { at->state, p };
+		atomic_store_relaxed(at->state, BLOCK_CACHED);
+		heap_put(NULL, at->kind, &one, 1);
+	} else {
+		tcache_put_slow(&h->tcache, at->kind, p, at->state);
+	}
+}
+
+/* Under full checking: p waits, and others have waited long enough. */
+static HAK_COLD void free_checked(void *p, const struct place *at, const struct free_call *call)
+{
+	struct checked_block b = checked_block(at, p);
+	uintptr_t next;
+	if (!check_in(&b, call))
+		return;
+	if (at->state != NULL)
+		atomic_store_relaxed(at->state, BLOCK_QUARANTINED);
+	check_quarantine(b.addr, b.usable_bytes);
+	while ((next = check_quarantine_leave()) != 0) {
+		struct place was = locate((void *)next);
+		if (was.state != NULL)
+			atomic_store_relaxed(was.state, BLOCK_LIVE);
+		release((void *)next, &was, call);
+	}
+}
+
+/* Can a block of `usable` bytes have been made, or kept by a realloc, for a request of
+ * `bytes`? */
+static bool size_is_plausible(size_t bytes, size_t align, size_t usable)
+{
+	size_t aligned = align_up(max_size(bytes, 1), align); /* 0: it wraps */
+	return bytes <= usable && (aligned >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN);
+}
+
+static void free_any(void *p, const struct free_call *call)
 {
 	struct place at = locate(p);
-	switch (at.kind) {
-	case UNIT_NONE:
-		report_bad_pointer(p, "free");
-		break;
-	case UNIT_LARGE:
-		large_free(at.record);
-		break;
-	case UNIT_HUGE:
-		huge_free(at.record);
-		break;
-	case UNIT_EMERGENCY:
-		break;
-	default:
-		free_block(at.kind, p, at.state);
-		break;
+	const char *where = at.state != NULL ? where_free(at.state) : NULL;
+	if (where == NULL)
+		forget_sample(p, &at);
+	if (at.kind == UNIT_NONE) {
+		report_bad_pointer(p, call->name);
+	} else if (where != NULL) {
+		report_double_free(p, call->name, where);
+	} else if (HAK_UNLIKELY(options.check_full) && at.kind != UNIT_GUARD &&
+		   at.kind != UNIT_EMERGENCY) {
+		free_checked(p, &at, call);
+	} else if (call->sized && !size_is_plausible(call->bytes, call->align, place_bytes(&at, p))) {
+		report_wrong_size((uintptr_t)p, place_bytes(&at, p), call);
+	} else {
+		release(p, &at, call);
 	}
 }
 
-static void free_with_deferred(void *p)
+static void free_with_deferred(void *p, const struct free_call *call)
 {
 	void *deferred = emergency_take_deferred();
-	free_any(p);
+	free_any(p, call);
 	if (HAK_UNLIKELY(deferred != NULL))
-		free_any(deferred);
+		free_any(deferred, &plain_free);
 }
 
 /* The free of a thread that has a cache is counted and timed. */
-static void free_observed(void *p)
+static void free_observed(void *p, const struct free_call *call)
 {
 	struct tcache *tc = thread_state.tcache;
 	uint64_t begin;
 	if (HAK_UNLIKELY(!tcache_is_real(tc))) {
-		free_with_deferred(p);
+		free_with_deferred(p, call);
 		return;
 	}
 	begin = latency_begin(&tc->latency.frees);
-	free_with_deferred(p);
+	free_with_deferred(p, call);
 	latency_end(&tc->latency, begin);
 }
 
-void entry_free_slow(void *p)
+void entry_free_call(void *p, const struct free_call *call)
 {
 	struct slow_scope scope;
 	bool entered;
 	if (p == NULL)
 		return;
+	p = (void *)hak_untagged((uintptr_t)p);
 	entered = slow_enter(&scope);
 	if (HAK_LIKELY(entered)) {
-		free_observed(p);
+		free_observed(p, call);
 	} else {
 		emergency_defer_free(p);
 	}
@@ -269,32 +406,38 @@ void entry_free_slow(void *p)
 		purge_kick();
 }
 
+void entry_free_slow(void *p)
+{
+	entry_free_call(p, &plain_free);
+}
+
+void entry_free_sized_slow(void *p, size_t bytes, size_t align)
+{
+	const struct free_call call = { .name = "free_sized", .sized = true, .bytes = bytes, .align = align };
+	entry_free_call(p, &call);
+}
+
 /* ---- sizes */
 
 size_t entry_usable_bytes(const void *p, const char *doing)
 {
-	struct place at = locate(p);
-	switch (at.kind) {
-	case UNIT_NONE:
-		break;
-	case UNIT_LARGE:
-		return ((const struct large_span *)at.record)->usable_bytes;
-	case UNIT_HUGE:
-		return ((const struct huge *)at.record)->usable_bytes;
-	case UNIT_EMERGENCY:
-		return emergency_usable((uintptr_t)p);
-	default:
-		if (HAK_LIKELY(where_free(at.state) == NULL))
-			return class_bytes(at.kind);
-		break;
+	struct place at;
+	p = (const void *)hak_untagged((uintptr_t)p);
+	at = locate(p);
+	if (at.kind == UNIT_NONE || (at.state != NULL && where_free(at.state) != NULL)) {
+		report_bad_pointer(p, doing);
+		return 0;
 	}
-	report_bad_pointer(p, doing);
-	return 0;
+	if (HAK_UNLIKELY(options.check_full))
+		return check_bytes((uintptr_t)p, place_bytes(&at, p));
+	return place_bytes(&at, p);
 }
 
 size_t entry_good_bytes(size_t bytes)
 {
 	hak_init_once();
+	if (options.check_full)
+		return max_size(bytes, 1);
 	if (bytes <= HAK_SMALL_MAX)
 		return class_bytes(size_class(bytes));
 	return entry_size_is_possible(bytes) ? align_up(bytes, os_page_bytes()) : bytes;

@@ -13,6 +13,7 @@
 #define HAK_COMMON_ENTRY_H
 
 #include "common/base.h"
+#include "common/history.h"
 #include "common/registry.h"
 #include "common/size_class.h"
 #include "common/slab.h"
@@ -25,6 +26,11 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed);
 HAK_COLD void *entry_malloc_slow(size_t bytes);
 /* Any pointer whatever, good or bad. */
 HAK_COLD void entry_free_slow(void *p);
+/* The same, said with more: */
+HAK_COLD void entry_free_call(void *p, const struct free_call *call);
+HAK_COLD void entry_free_sized_slow(void *p, size_t bytes, size_t align);
+/* As entry_aligned_alloc(), of blocks that are not malloc's. */
+HAK_COLD void *entry_alloc_for(size_t bytes, size_t align, enum origin origin);
 
 /* Allocations that no thread cache has counted: of threads before their first heap and
  * past their end. */
@@ -89,9 +95,10 @@ HAK_INLINE bool entry_locate(const void *p, const struct registry_unit *unit, ui
 	return true;
 }
 
-/* A block in the cache of this thread, if it is a block of a slab, live, and there is
- * room; else entry_free_slow() has to look at it. */
-HAK_INLINE bool entry_free_hit(void *p)
+/* Of what class is a block, in the words of a free with size? */
+enum { ENTRY_ANY_CLASS = UNIT_KINDS };
+
+HAK_INLINE bool entry_free_hit_of(void *p, unsigned cls)
 {
 	uintptr_t addr = (uintptr_t)p, tag;
 	const struct registry_unit *unit;
@@ -101,9 +108,32 @@ HAK_INLINE bool entry_free_hit(void *p)
 		return false;
 	unit = registry_unit_of(addr);
 	tag = unit_tag(unit);
+	if (cls != ENTRY_ANY_CLASS && HAK_UNLIKELY(tag_kind(tag) != cls))
+		return false;
 	bin = tcache_bin(thread_state.tcache, tag_kind(tag));
 	return HAK_LIKELY(entry_locate(p, unit, tag, bin->inverse, &state)) &&
 	       HAK_LIKELY(bin_push(bin, p, state));
+}
+
+/* A block in the cache of this thread, if it is a block of a slab, live, and there is
+ * room; else entry_free_slow() has to look at it. */
+HAK_INLINE bool entry_free_hit(void *p)
+{
+	return entry_free_hit_of(p, ENTRY_ANY_CLASS);
+}
+
+/* As entry_free_hit(), if the block is of the class that a malloc of `bytes` takes. It may be
+ * of another for good reasons, and then entry_free_sized_slow() knows. */
+HAK_INLINE bool entry_free_sized_hit(void *p, size_t bytes)
+{
+	return HAK_LIKELY(bytes <= HAK_SMALL_MAX) && entry_free_hit_of(p, size_class(bytes));
+}
+
+/* `bytes` is what the program takes the size of p to be. */
+HAK_INLINE void entry_free_sized(void *p, size_t bytes)
+{
+	if (HAK_UNLIKELY(!entry_free_sized_hit(p, bytes)))
+		entry_free_sized_slow(p, bytes, HAK_MIN_ALIGN);
 }
 
 HAK_INLINE void entry_free(void *p)

@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include "arch/arch.h"
+#include "common/check.h"
+#include "common/guard.h"
 #include "common/cgroup.h"
 #include "common/counters.h"
 #include "common/heap.h"
@@ -10,17 +12,22 @@
 #include "common/lock.h"
 #include "common/meta.h"
 #include "common/missrate.h"
+#include "common/profile.h"
 #include "common/purge.h"
+#include "common/statpage.h"
 #include "common/superslab.h"
 #include "common/thread.h"
+#include "common/ticker.h"
 
 /* Every lock, in the order of ranks, until visit() says false. */
 static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 {
-	return visit(purge_lock(), arg) && heap_for_each_lock(visit, arg) &&
+	return visit(ticker_lock(), arg) && visit(purge_lock(), arg) && visit(statpage_lock(), arg) &&
+	       heap_for_each_lock(visit, arg) &&
 	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
+	       visit(guard_lock(), arg) && visit(check_lock(), arg) &&
 	       visit(meta_lock(), arg) && visit(arch_lock(), arg) &&
-	       visit(cgroup_lock(), arg);
+	       visit(cgroup_lock(), arg) && visit(profile_lock(), arg);
 }
 
 /* glibc's fork takes its lock of open streams after the handlers, and code that
@@ -73,6 +80,8 @@ static void fork_child(void)
 {
 	heap_after_fork(thread_state.heap);
 	purge_after_fork();
+	statpage_after_fork();
+	ticker_after_fork();
 	counters_after_fork();
 	missrate_after_fork();
 	for_each_lock(free_in_child, NULL);

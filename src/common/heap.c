@@ -1,5 +1,8 @@
 #include "common/heap.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "common/knobs.h"
 #include "common/meta.h"
 #include "common/options.h"
@@ -92,6 +95,12 @@ static struct heap *heap_create(void)
 	return h;
 }
 
+/* The calling thread has h. */
+static void heap_set_thread(struct heap *h)
+{
+	atomic_store_relaxed(&h->thread_id, (uint32_t)syscall(SYS_gettid));
+}
+
 struct heap *heap_acquire(void)
 {
 	struct heap *h;
@@ -103,8 +112,11 @@ struct heap *heap_acquire(void)
 	}
 	lock_release(&heaps_lock);
 	if (h == NULL)
-		return heap_create();
-	tcache_refresh(&h->tcache);
+		h = heap_create();
+	else
+		tcache_refresh(&h->tcache);
+	if (h != NULL)
+		heap_set_thread(h);
 	return h;
 }
 
@@ -215,7 +227,8 @@ static void put_run_locked(struct heap *h, struct slab *s, const struct cached_b
 	unsigned before = s->free_count;
 	unsigned put = slab_put(s, blocks, n);
 	while (HAK_UNLIKELY(put < n)) {
-		report_double_free(blocks[put].block, "found when the block was returned to its slab");
+		report_double_free(blocks[put].block, "free",
+				   "found when the block was returned to its slab");
 		put++;
 		put += slab_put(s, blocks + put, n - put);
 	}
@@ -352,10 +365,11 @@ bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks,
 		n -= bundle;
 	}
 	kept = n == 0;
-	if (!options.rare_paths)
+	if (!kept && !options.rare_paths)
 		n = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);
-	send_foreign(cls, blocks, n);
+	if (!kept)
+		send_foreign(cls, blocks, n);
 	return kept;
 }
 
@@ -762,6 +776,32 @@ struct heap_counters heap_counters(void)
 	return c;
 }
 
+static void visit_list(const struct list_node *head, void (*visit)(const struct slab *s, void *arg),
+		       void *arg)
+{
+	LIST_FOR_EACH(n, head)
+		visit(LIST_ENTRY(n, struct slab, link), arg);
+}
+
+void heap_survey(void (*visit)(const struct slab *s, void *arg), void *arg,
+		 uint64_t cached[HAK_CLASS_COUNT + 1])
+{
+	FOR_EACH_CLASS(cls)
+		cached[cls] = 0;
+	FOR_EACH_HEAP(h) {
+		heap_lock(h);
+		FOR_EACH_CLASS(cls) {
+			visit_list(&h->classes[cls].partial, visit, arg);
+			visit_list(&h->classes[cls].full, visit, arg);
+			if (!is_shared(h))
+				cached[cls] += tcache_count(&h->tcache, cls);
+			cached[cls] += inbox_backlog(&h->inboxes[cls]);
+			cached[cls] += depot_bytes(&h->depots, cls) / class_bytes(cls);
+		}
+		lock_release(&h->lock);
+	}
+}
+
 static void sum_cache(const struct tcache *tc, struct heap_sums *sums)
 {
 	sums->ops += sample_ops(&tc->clock);
@@ -864,8 +904,10 @@ bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 	return visit(&orphans.lock, arg);
 }
 
-void heap_after_fork(const struct heap *mine)
+void heap_after_fork(struct heap *mine)
 {
+	if (mine != NULL)
+		heap_set_thread(mine);
 	/* They keep their slabs and cached blocks for the child's next threads. */
 	LIST_FOR_EACH(n, &all_heaps) {
 		struct heap *h = LIST_ENTRY(n, struct heap, all_link);

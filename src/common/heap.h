@@ -40,6 +40,7 @@ struct heap {
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
+	_Atomic uint32_t thread_id; /* its thread, or its last one, as the kernel numbers it */
 	alignas(64) struct tcache tcache;
 	alignas(HAK_CACHELINE) struct inbox inboxes[HAK_CLASS_COUNT + 1];
 };
@@ -94,6 +95,11 @@ struct heap_counters {
 };
 struct heap_counters heap_counters(void);
 
+/* Show every slab to visit(), its heap's lock held, and count the blocks of each class
+ * that are in caches of whatever kind. */
+void heap_survey(void (*visit)(const struct slab *s, void *arg), void *arg,
+		 uint64_t cached[HAK_CLASS_COUNT + 1]);
+
 /* What all heaps did and hold, the orphans' too. Without walking slabs. */
 struct heap_sums {
 	size_t heaps;
@@ -113,6 +119,6 @@ void heap_check_all(void);
  * visit() says false. */
 bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg);
 /* In the child: the heaps of all other threads have lost their thread. */
-void heap_after_fork(const struct heap *mine);
+void heap_after_fork(struct heap *mine);
 
 #endif

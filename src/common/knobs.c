@@ -34,6 +34,18 @@ static const struct hak_knob_info table[HAK_KNOB_COUNT] = {
 _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];
 _Atomic uint32_t knob_epoch_counter;
 
+static _Atomic bool frozen;
+
+void knobs_freeze(bool on)
+{
+	atomic_store_relaxed(&frozen, on);
+}
+
+bool knobs_are_frozen(void)
+{
+	return atomic_load_relaxed(&frozen);
+}
+
 const struct hak_knob_info *knob_info(enum hak_knob k)
 {
 	return &table[k];

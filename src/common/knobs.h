@@ -51,6 +51,10 @@ void knob_touch(void);
 /* Put every knob back to its default. */
 void knob_reset_all(void);
 
+/* Whether ACE has to leave the knobs alone, since a person said so. */
+void knobs_freeze(bool on);
+bool knobs_are_frozen(void);
+
 /* Written through knob_set() only. Relaxed: each value stands for itself. */
 extern _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];
 extern _Atomic uint32_t knob_epoch_counter;

@@ -25,15 +25,20 @@
 
 enum lock_rank {
 	LOCK_RANK_INIT,
+	LOCK_RANK_TICKER,
 	LOCK_RANK_MAINTENANCE,
+	LOCK_RANK_STATPAGE,
 	LOCK_RANK_HEAPS,   /* the list of all heaps */
 	LOCK_RANK_HEAP,    /* one heap */
 	LOCK_RANK_ORPHANS, /* the heap of slabs whose thread is gone */
 	LOCK_RANK_POOL,    /* superslabs and spans */
 	LOCK_RANK_HUGE,
+	LOCK_RANK_GUARD,   /* freed guarded blocks */
+	LOCK_RANK_CHECK,   /* notes of full checking, and its quarantine */
 	LOCK_RANK_META,
 	LOCK_RANK_ARCH,
 	LOCK_RANK_CGROUP,
+	LOCK_RANK_PROFILE,
 };
 
 struct lock {

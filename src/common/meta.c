@@ -5,7 +5,8 @@
 #include "common/lock.h"
 #include "common/os.h"
 
-enum { META_CHUNK_BYTES = 256 * 1024 };
+/* A chunk is a quarter of what there is already: few mappings, though each is guarded. */
+enum { META_CHUNK_MIN_BYTES = 256 * 1024, META_CHUNK_MAX_BYTES = 16 * 1024 * 1024 };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_META);
 static uintptr_t next, end; /* under lock: the chunk being carved */
@@ -21,6 +22,12 @@ size_t meta_bytes(void)
 	return atomic_load_relaxed(&carved_bytes);
 }
 
+static size_t chunk_bytes(void)
+{
+	size_t quarter = meta_bytes() / 4;
+	return min_size(max_size(quarter, META_CHUNK_MIN_BYTES), META_CHUNK_MAX_BYTES);
+}
+
 size_t meta_mapped_bytes(void)
 {
 	return atomic_load_relaxed(&mapped_bytes);
@@ -28,19 +35,18 @@ size_t meta_mapped_bytes(void)
 
 static bool meta_refill_locked(size_t bytes)
 {
-	size_t chunk = align_up(max_size(bytes, META_CHUNK_BYTES), os_page_bytes());
-	void *p = os_map(chunk, os_page_bytes());
+	size_t chunk = align_up(max_size(bytes, chunk_bytes()), os_page_bytes());
+	void *p = os_map_guarded(chunk);
 	if (p == NULL && chunk > bytes) {
 		chunk = align_up(bytes, os_page_bytes());
-		p = os_map(chunk, os_page_bytes());
+		p = os_map_guarded(chunk);
 	}
 	if (p == NULL)
 		return false;
 	atomic_add_relaxed(&mapped_bytes, chunk);
 	limit_charge_records(chunk);
-	if ((uintptr_t)p != end) /* else the new chunk prolongs the old one */
-		next = (uintptr_t)p;
-	end = (uintptr_t)p + chunk;
+	next = (uintptr_t)p;
+	end = next + chunk;
 	return true;
 }
 

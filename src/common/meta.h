@@ -1,5 +1,5 @@
-/* Memory for the allocator's own records: carved from mappings of its own, out
- * of reach of the program's blocks, and never given back or used for another
+/* Memory for the allocator's own records: carved from mappings of its own, with
+ * a page before and behind each that traps who runs over the program's blocks, and never given back or used for another
  * kind of record. A reader that races with the end of a record therefore still
  * reads a record of that kind. */
 #ifndef HAK_COMMON_META_H

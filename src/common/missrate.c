@@ -25,7 +25,7 @@ static _Atomic int method;
 static _Atomic int hardware_source = COUNTER_SOURCE_NONE; /* of the thread that read last */
 static struct timed_loads timing;                         /* constant once method is TIMING */
 
-static _Atomic bool taking; /* a caller is inside missrate_take() */
+static _Atomic uint32_t taking; /* 1: a caller is inside missrate_take() */
 
 #if HAKMEM_TESTING
 static const struct hak_pmu *test_pmu;
@@ -180,7 +180,7 @@ void missrate_after_fork(void)
 {
 	/* Other threads stopped in the middle. */
 	(void)method_move(CALIBRATING, UNCALIBRATED);
-	atomic_store_relaxed(&taking, false);
+	atomic_store_relaxed(&taking, 0);
 }
 
 /* ---- for who asks */
@@ -278,10 +278,10 @@ struct missrate missrate_take(void)
 {
 	static struct tally last; /* of who takes */
 	struct tally now = tally_now(), t = { 0 };
-	if (!atomic_swap_acquire(&taking, true)) {
+	if (!atomic_swap_acquire(&taking, 1)) {
 		t = tally_since(&now, &last);
 		last = now;
-		atomic_store_release(&taking, false);
+		atomic_store_release(&taking, 0);
 	}
 	return rate_of(&t);
 }

@@ -9,6 +9,7 @@
 #include "common/diag.h"
 #include "common/knobs.h"
 #include "common/limit.h"
+#include "common/os.h"
 #include "common/scan.h"
 
 /* A limit below this is a mistake: nothing runs in it. */
@@ -22,11 +23,12 @@ struct options options = {
 	.ace_max_p99_lat_ns = 10000000,
 	.ace_max_rss_mb = 16384,
 	.ace_max_cpu_percent = 5,
+	.ace_thread = 1,
 };
 
 /* An option is a number in a range, or one of some words, which then stand for
- * 0, 1, 2, ... It lands in an int or, where `knob` is given, in a knob. Or it is an
- * amount of memory, which lands in *bytes. */
+ * 0, 1, 2, ..., or a path. It lands in an int, in a knob where `knob` is given, or in
+ * `path`. Or it is an amount of memory, which lands in *bytes. */
 struct option {
 	const char *name;
 	int32_t *value;
@@ -34,11 +36,19 @@ struct option {
 	int32_t min, max;
 	const char *words[4];
 	int knob; /* 1 + enum hak_knob; 0: none */
+	char *path; /* OPTIONS_PATH_BYTES */
+	bool *given; /* may be NULL: set if the value was taken */
 };
 
 static const struct option table[] = {
 	{ .name = "HAKMEM_ON_ERROR", .value = &options.on_error_report, .words = { "abort", "report" } },
+	{ .name = "HAKMEM_CHECK", .value = &options.check_full, .words = { "default", "full" } },
+	{ .name = "HAKMEM_SAMPLE_GUARD", .value = &options.sample_guard, .max = 1000000000 },
+	{ .name = "HAKMEM_DEBUG_TRACE", .value = &options.debug_trace, .max = 1 },
 	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },
+	{ .name = "HAKMEM_STATS_PAGE", .value = &options.stats_page, .max = 1 },
+	{ .name = "HAKMEM_STATS_PAGE_KEEP", .value = &options.stats_page_keep, .max = INT32_MAX },
+	{ .name = "HAKMEM_PROFILE", .value = &options.profile_rate, .max = INT32_MAX },
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
@@ -63,9 +73,13 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_ACE_MAX_P99_LAT_NS", .value = &options.ace_max_p99_lat_ns, .min = 1000,
 	  .max = INT32_MAX },
 	{ .name = "HAKMEM_ACE_MAX_RSS_MB", .value = &options.ace_max_rss_mb, .min = 1,
-	  .max = INT32_MAX },
+	  .max = INT32_MAX, .given = &options.ace_max_rss_given },
 	{ .name = "HAKMEM_ACE_MAX_CPU_PERCENT", .value = &options.ace_max_cpu_percent, .min = 1,
 	  .max = 100 },
+	{ .name = "HAKMEM_ACE_THREAD", .value = &options.ace_thread, .max = 1 },
+	{ .name = "HAKMEM_ACE_LEARNER", .value = &options.ace_learner, .words = { "discounted", "ucb1" } },
+	{ .name = "HAKMEM_ACE_TRACE", .path = options.ace_trace },
+	{ .name = "HAKMEM_ACE_PLAYBOOK", .path = options.ace_playbook },
 };
 
 /* getenv() without its later surprises: no lock, and callable from the first malloc on. */
@@ -123,29 +137,66 @@ static bool parse_word(const struct option *o, const char *s, int32_t *out)
 	return false;
 }
 
+static bool apply_path(char *path, const char *s)
+{
+	size_t n = strlen(s);
+	if (n == 0 || n >= OPTIONS_PATH_BYTES)
+		return false;
+	memcpy(path, s, n + 1);
+	return true;
+}
+
+static bool apply_knob(enum hak_knob k, int32_t value)
+{
+	if (knob_set(k, 0, value) != 0)
+		return false;
+	options.given_knobs |= 1u << k;
+	return true;
+}
+
 static bool option_apply(const struct option *o, const char *s)
 {
 	int32_t v;
+	if (o->path != NULL)
+		return apply_path(o->path, s);
 	if (o->bytes != NULL)
 		return parse_bytes(s, o->bytes);
 	if (!(o->words[0] != NULL ? parse_word(o, s, &v) : parse_number(s, &v)))
 		return false;
 	if (o->knob != 0)
-		return knob_set((enum hak_knob)(o->knob - 1), 0, v) == 0;
+		return apply_knob((enum hak_knob)(o->knob - 1), v);
 	if (o->words[0] == NULL && (v < o->min || v > o->max))
 		return false;
 	*o->value = v;
+	if (o->given != NULL)
+		*o->given = true;
 	return true;
+}
+
+enum { SHOWN_BYTES = 100 }; /* of a bad value */
+
+/* A long value must not push what was wanted off the line. */
+static const char *shortened(char buf[SHOWN_BYTES], const char *s)
+{
+	static const char rest[] = "...";
+	if (strlen(s) < SHOWN_BYTES)
+		return s;
+	memcpy(buf, s, SHOWN_BYTES - sizeof(rest));
+	memcpy(buf + SHOWN_BYTES - sizeof(rest), rest, sizeof(rest));
+	return buf;
 }
 
 static void explain_bad_value(const struct option *o, const char *s)
 {
+	char shown[SHOWN_BYTES];
 	char buf[128];
 	struct text wanted;
 	text_init(&wanted, buf, sizeof(buf));
 	if (o->words[0] != NULL) {
 		for (unsigned i = 0; i < HAK_ARRAY_LEN(o->words) && o->words[i] != NULL; i++)
 			text_printf(&wanted, "%s%s", i == 0 ? "one of " : ", ", o->words[i]);
+	} else if (o->path != NULL) {
+		text_printf(&wanted, "a path of 1 to %d bytes", OPTIONS_PATH_BYTES - 1);
 	} else if (o->knob != 0) {
 		const struct hak_knob_info *info = knob_info((enum hak_knob)(o->knob - 1));
 		for (unsigned i = 0; i < info->ncandidates; i++)
@@ -155,7 +206,19 @@ static void explain_bad_value(const struct option *o, const char *s)
 	} else {
 		text_printf(&wanted, "a number from %d to %d", o->min, o->max);
 	}
-	diag_line("%s=%s: wanted %s; the default is used", o->name, s, buf);
+	diag_line("%s=%s: wanted %s; the default is used", o->name, shortened(shown, s), buf);
+}
+
+static void read_environment(void)
+{
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
+		const char *s = options_variable(table[i].name);
+		if (s != NULL && !option_apply(&table[i], s))
+			explain_bad_value(&table[i], s);
+	}
+	limit_set(options.limit_bytes, options.hard_limit_bytes);
+	if (options.ace_enabled && !HAKMEM_WITH_ACE)
+		diag_line("HAKMEM_ACE_ENABLED=1: this build has no ACE; knobs keep their settings");
 }
 
 void options_load(void)
@@ -164,14 +227,8 @@ void options_load(void)
 	if (loaded || environ == NULL)
 		return;
 	loaded = true;
-	if (getauxval(AT_SECURE) != 0)
-		return;
-	for (unsigned i = 0; i < HAK_ARRAY_LEN(table); i++) {
-		const char *s = options_variable(table[i].name);
-		if (s != NULL && !option_apply(&table[i], s))
-			explain_bad_value(&table[i], s);
-	}
-	limit_set(options.limit_bytes, options.hard_limit_bytes);
-	if (options.ace_enabled)
-		diag_line("HAKMEM_ACE_ENABLED=1: this version has no ACE yet; knobs keep their settings");
+	if (getauxval(AT_SECURE) == 0)
+		read_environment();
+	if (!HAKMEM_TESTING)
+		os_seal(&options, sizeof(options));
 }

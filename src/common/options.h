@@ -5,13 +5,26 @@
 #ifndef HAK_COMMON_OPTIONS_H
 #define HAK_COMMON_OPTIONS_H
 
+#include "arch/detect.h"
 #include "common/base.h"
 
+enum { OPTIONS_PATH_BYTES = 1024 };
+
+enum { ACE_LEARNER_DISCOUNTED, ACE_LEARNER_UCB1 };
+
+/* Fills whole pages, alone in them, so that they can be made read-only. */
 struct options {
+	alignas(HAK_ARCH_MAX_PAGE_BYTES)
 	int32_t on_error_report; /* 1: report a bad pointer and go on; 0: abort */
 	int32_t stats_at_exit;
 	int32_t verbose;
+	int32_t check_full;      /* see check.h; thread caches have no capacity */
+	int32_t sample_guard;    /* one allocation in so many is guarded; 0: none. See guard.h */
+	int32_t debug_trace;     /* see debug_trace.h; thread caches have no capacity */
 	int32_t rare_paths;      /* refill at every malloc, flush at every free, all frees remote */
+	int32_t stats_page;      /* show figures to other processes: statpage.h */
+	int32_t stats_page_keep; /* the process of this pid leaves its page behind at its exit */
+	int32_t profile_rate;    /* bytes between samples of the heap profile; 0: none */
 	int32_t background;      /* the maintenance thread may be started */
 	uint64_t limit_bytes;      /* 0: none */
 	uint64_t hard_limit_bytes;
@@ -23,9 +36,15 @@ struct options {
 	int32_t ace_max_p99_lat_ns;
 	int32_t ace_max_rss_mb;
 	int32_t ace_max_cpu_percent;
+	int32_t ace_thread;          /* 1: the maintenance thread runs it; 0: slow paths */
+	int32_t ace_learner;         /* ACE_LEARNER_... */
+	bool ace_max_rss_given;      /* not the default */
+	uint32_t given_knobs;        /* bit k: the user has set knob k */
+	char ace_trace[OPTIONS_PATH_BYTES];    /* empty: none */
+	char ace_playbook[OPTIONS_PATH_BYTES];
 };
 
-/* Read-only after start-up. */
+/* Read-only from options_load() on, but in builds for tests. */
 extern struct options options;
 
 /* A variable's value, or NULL. */

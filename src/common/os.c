@@ -137,6 +137,33 @@ void *os_reserve(size_t bytes, size_t align)
 	return map_or_count(bytes, align, PROT_NONE);
 }
 
+bool os_protect(void *p, size_t bytes, enum os_access access)
+{
+	static const int prot[] = {
+		[OS_NO_ACCESS] = PROT_NONE,
+		[OS_READ_ONLY] = PROT_READ,
+		[OS_READ_WRITE] = PROT_READ | PROT_WRITE,
+	};
+	HAK_ASSERT((uintptr_t)p % page_bytes == 0 && bytes % page_bytes == 0);
+	return mprotect(p, bytes, prot[access]) == 0;
+}
+
+void *os_map_guarded(size_t bytes)
+{
+	char *p = os_map(bytes + 2 * page_bytes, page_bytes);
+	if (p == NULL)
+		return NULL;
+	/* Refused, for want of mappings: then without. */
+	(void)os_protect(p, page_bytes, OS_NO_ACCESS);
+	(void)os_protect(p + page_bytes + bytes, page_bytes, OS_NO_ACCESS);
+	return p + page_bytes;
+}
+
+bool os_unmap_guarded(void *p, size_t bytes)
+{
+	return os_unmap((char *)p - page_bytes, bytes + 2 * page_bytes);
+}
+
 bool os_purge(void *p, size_t bytes)
 {
 	HAK_ASSERT((uintptr_t)p % page_bytes == 0 && bytes % page_bytes == 0);

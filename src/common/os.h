@@ -25,6 +25,14 @@ bool os_unmap(void *p, size_t bytes);
  * False: refused, content kept. */
 bool os_purge(void *p, size_t bytes);
 
+/* Set what may be done with pages. False: refused, unchanged. */
+enum os_access { OS_NO_ACCESS, OS_READ_ONLY, OS_READ_WRITE };
+bool os_protect(void *p, size_t bytes, enum os_access access);
+
+/* As os_map() for whole pages, between two pages that cannot be touched. */
+void *os_map_guarded(size_t bytes);
+bool os_unmap_guarded(void *p, size_t bytes);
+
 /* Ask for huge pages, or for small ones only, in a range. Best effort. */
 void os_prefer_huge_pages(void *p, size_t bytes, bool prefer);
 

@@ -12,8 +12,10 @@
 #include "common/options.h"
 #include "common/os.h"
 #include "common/remote.h"
+#include "common/statpage.h"
 #include "common/superslab.h"
 #include "common/thread.h"
+#include "common/ticker.h"
 
 enum {
 	/* A process with less to give back than this never gets the thread. */
@@ -191,13 +193,38 @@ void purge_for_limit(void)
 
 /* ---- the thread */
 
+/* Do what is due beside maintenance. Returns when it is due again, in ms; 0: never. */
+static uint32_t serve_others(void)
+{
+	uint32_t tick_ms = ticker_exists() ? ticker_run() : 0, page_ms = statpage_period_ms();
+	statpage_tick();
+	return tick_ms == 0 || (page_ms != 0 && page_ms < tick_ms) ? page_ms : tick_ms;
+}
+
+/* Sleep for `ms`, but for calls of the ticker when they are due. */
+static void pause_ms(uint32_t ms)
+{
+	const uint32_t end = os_now_ms() + ms;
+	for (;;) {
+		uint32_t tick_ms = serve_others();
+		int32_t left = (int32_t)(end - os_now_ms());
+		if (left <= 0)
+			return;
+		if (tick_ms == 0 || tick_ms >= (uint32_t)left) {
+			futex_sleep_ms((uint32_t)left);
+			return;
+		}
+		futex_sleep_ms(tick_ms);
+	}
+}
+
 /* Wait until purge_kick() sees work. */
 static void wait_for_work(void)
 {
 	atomic_store_relaxed(&asleep, 1);
 	/* What came in between is small, or its next slow path kicks. */
 	while (atomic_load_relaxed(&asleep) == 1)
-		futex_wait(&asleep, 1, 0);
+		futex_wait(&asleep, 1, serve_others());
 }
 
 static void maintenance_main(void)
@@ -205,10 +232,10 @@ static void maintenance_main(void)
 	for (;;) {
 		switch (maintenance_pass()) {
 		case REST_NOW:
-			futex_sleep_ms(PAUSE_BUSY_MS);
+			pause_ms(PAUSE_BUSY_MS);
 			break;
 		case REST_LATER:
-			futex_sleep_ms(PAUSE_WAITING_MS);
+			pause_ms(PAUSE_WAITING_MS);
 			break;
 		case REST_NONE:
 			wait_for_work();
@@ -255,6 +282,7 @@ static void pass_by_caller(void)
 	if (slow_enter(&scope)) {
 		atomic_store_relaxed(&next_pass_ms, os_now_ms() + PAUSE_WAITING_MS);
 		maintenance_pass();
+		statpage_tick();
 	}
 	slow_leave(&scope);
 }
@@ -270,16 +298,17 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (!is_worth_a_pass())
-			break;
-		if (may_start_thread())
+		if (may_start_thread() && (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
 			start_thread();
-		else
+		else if (is_worth_a_pass() || statpage_is_due())
 			pass_by_caller();
 		break;
 	default:
 		break;
 	}
+	/* No thread: the ticker's time may have come. */
+	if (ticker_is_due() && !(ticker_wants_thread() && may_start_thread()))
+		(void)ticker_run();
 	errno = saved;
 }
 

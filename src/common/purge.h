@@ -15,8 +15,8 @@ struct lock;
 /* From now on the thread may be started. */
 void purge_allow_thread(void);
 
-/* After a slow path of free, outside of slow_enter .. slow_leave: see whether the
- * thread should be started or woken. errno is kept. */
+/* After a slow path, outside of slow_enter .. slow_leave: see whether the thread should be
+ * started or woken, and whether the ticker wants to be called. errno is kept. */
 void purge_kick(void);
 
 /* Give back everything now: free pages of slabs, free units, free extents.

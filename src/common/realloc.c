@@ -1,9 +1,12 @@
 /* realloc: in place inside the block's class; in place into free units behind a
  * large block; by moving pages for a huge one; else a copy. */
+#include "arch/inline.h"
 #include "common/bulk.h"
 #include "common/entry.h"
 #include "common/huge.h"
 #include "common/large.h"
+#include "common/options.h"
+#include "common/profile.h"
 
 /* Is a block of `usable` bytes worth keeping for `bytes` <= usable? A copy costs
  * time once; more than half a block unused costs memory for as long as it lives. */
@@ -28,8 +31,14 @@ static void *resize_in_scope(void *p, size_t bytes, size_t usable)
 {
 	struct slow_scope scope;
 	void *q = NULL;
-	if (slow_enter(&scope))
+	if (slow_enter(&scope)) {
 		q = resize_kind(p, bytes, usable);
+		/* To the heap profile, a new block. */
+		if (q != NULL && profile_has_spans())
+			profile_forget(p);
+		if (q != NULL && profile_is_on())
+			profile_consider(q, bytes, false);
+	}
 	slow_leave(&scope);
 	return q;
 }
@@ -52,12 +61,26 @@ static void *resize_by_copy(void *p, size_t bytes, size_t usable)
 	return q;
 }
 
+/* Where sizes are known to the byte, and old addresses are to be caught. */
+static void *resize_checked(void *p, size_t bytes, size_t usable)
+{
+	void *q = entry_malloc(bytes);
+	if (q != NULL) {
+		memcpy(q, p, min_size(usable, bytes));
+		entry_free_slow(p);
+	}
+	return q;
+}
+
 void *entry_realloc(void *p, size_t bytes)
 {
 	size_t usable = entry_usable_bytes(p, "realloc");
 	void *q;
 	if (usable == 0 || !entry_size_is_possible(bytes)) /* 0: reported, and we go on */
 		return NULL;
+	p = (void *)hak_untagged((uintptr_t)p);
+	if (HAK_UNLIKELY(options.check_full))
+		return resize_checked(p, bytes, usable);
 	if (usable > HAK_SMALL_MAX) {
 		q = resize_in_scope(p, bytes, usable);
 		if (q != NULL)

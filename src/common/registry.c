@@ -26,13 +26,13 @@ static bool reserve_leaf(uintptr_t root_index)
 	void *leaf;
 	if (atomic_load_relaxed(&registry_root[root_index]) != 0)
 		return true;
-	leaf = os_map(bytes, os_page_bytes());
+	leaf = os_map_guarded(bytes);
 	if (leaf == NULL)
 		return false;
 	/* Release: whoever finds the leaf finds zeros. Pairs with the dependent load. */
 	if (!atomic_cas_acq_rel(&registry_root[root_index], &absent,
 				(uintptr_t)leaf - (uintptr_t)&registry_absent))
-		os_unmap(leaf, bytes); /* another thread was faster */
+		os_unmap_guarded(leaf, bytes); /* another thread was faster */
 	return true;
 }
 
@@ -62,6 +62,10 @@ void registry_clear(uintptr_t base, unsigned units)
 {
 	/* The record stays: it is never unmapped, and a racing reader of a stale
 	 * pointer then reads a record of that kind rather than NULL. */
-	for (unsigned i = 0; i < units; i++)
-		atomic_store_relaxed(&registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES)->tag, 0);
+	for (unsigned i = 0; i < units; i++) {
+		struct registry_unit *unit = registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES);
+		unsigned kind = tag_kind(unit_tag(unit));
+		if (kind != UNIT_NONE) /* for reports: see tag_last_kind() */
+			atomic_store_relaxed(&unit->tag, (uintptr_t)kind << 8);
+	}
 }

@@ -28,6 +28,7 @@ enum unit_kind {
 	UNIT_LARGE = HAK_CLASS_COUNT + 1, /* record: struct large_span */
 	UNIT_HUGE,      /* record: struct huge; only its first unit is entered */
 	UNIT_HUGE_FREE, /* a free extent, no block; struct huge; its first and last unit */
+	UNIT_GUARD,     /* record: struct guarded; all units of its region */
 	UNIT_EMERGENCY,
 	UNIT_KINDS,
 };
@@ -78,6 +79,13 @@ HAK_INLINE void *unit_record(const struct registry_unit *unit)
 HAK_INLINE unsigned tag_kind(uintptr_t tag)
 {
 	return (uint8_t)tag;
+}
+
+/* Of a unit that is UNIT_NONE: what it was before, UNIT_NONE if it never was anything. Its
+ * record is still that of then. */
+HAK_INLINE unsigned tag_last_kind(uintptr_t tag)
+{
+	return (uint8_t)(tag >> 8);
 }
 
 /* Base of the slab or span. */

@@ -1,21 +1,24 @@
 #include "common/report.h"
 
 #include <stdlib.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "common/atomics.h"
+#include "common/check.h"
+#include "common/debug_trace.h"
 #include "common/diag.h"
+#include "common/guard.h"
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/large.h"
 #include "common/options.h"
 #include "common/registry.h"
 #include "common/slab.h"
+#include "common/thread.h"
 
 enum {
 	REPORTS_MAX = 16, /* with HAKMEM_ON_ERROR=report; later ones are only counted */
-	STACK_FRAMES_MAX = 24,
+	REPORT_BYTES = 8192,
+	REPORTS_AT_ONCE = 4,
 };
 
 static _Atomic uint64_t count;
@@ -25,146 +28,383 @@ uint64_t report_count(void)
 	return atomic_load_relaxed(&count);
 }
 
-/* Read two words that may not be readable: the kernel says so instead of us
- * crashing in the middle of a report. */
-static bool read_frame(uintptr_t fp, uintptr_t frame[2])
+/* ---- a report under construction */
+
+/* Not on the stack, which may be a signal handler's small one. */
+static struct {
+	_Atomic bool taken;
+	char text[REPORT_BYTES];
+} buffers[REPORTS_AT_ONCE];
+
+struct report {
+	struct text text;
+	_Atomic bool *taken;
+};
+
+static void report_begin(struct report *r, const char *prefix)
 {
-	struct iovec local = { .iov_base = frame, .iov_len = 2 * sizeof(*frame) };
-	struct iovec remote = { .iov_base = (void *)fp, .iov_len = 2 * sizeof(*frame) };
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)local.iov_len;
+	atomic_add_relaxed(&count, 1);
+	*r = (struct report){ .taken = NULL };
+	for (unsigned i = 0; i < REPORTS_AT_ONCE && r->taken == NULL; i++) {
+		bool no = false;
+		if (atomic_cas_acquire(&buffers[i].taken, &no, true)) {
+			r->taken = &buffers[i].taken;
+			text_init(&r->text, buffers[i].text, REPORT_BYTES);
+		}
+	}
+	text_printf(&r->text, "[%s] hakmem: ", prefix);
 }
 
-/* Walk frame pointers: complete as far as the code keeps them. */
-static void text_stack(struct text *t)
+static void text_advice(struct text *t)
 {
-	uintptr_t fp = (uintptr_t)__builtin_frame_address(0);
-	uintptr_t frame[2];
-	text_printf(t, "  call stack (addresses, for addr2line):");
-	for (int i = 0; i < STACK_FRAMES_MAX && read_frame(fp, frame) && frame[1] != 0; i++) {
-		text_printf(t, " %p", (void *)frame[1]);
-		if (frame[0] <= fp)
-			break;
-		fp = frame[0];
-	}
+	text_printf(t, "  what to do: look at the code of the stacks above (addr2line -fe MODULE OFFSET)");
+	if (!options.check_full)
+		text_printf(t, ". HAKMEM_CHECK=full also says where the block was allocated and freed;\n"
+			       "  in production HAKMEM_SAMPLE_GUARD=1000 does so for one block in 1000");
+	if (!options.on_error_report)
+		text_printf(t, ".\n  HAKMEM_ON_ERROR=report goes on after a report");
 	text_printf(t, "\n");
 }
 
-/* Where p lies, against the block it should have been. */
-static void text_block(struct text *t, uintptr_t addr, const struct slab *s)
+/* `stack`: of the call at fault; NULL: the one that is running. */
+static void report_end(struct report *r, const struct stack *stack, const struct history *h)
 {
-	uint32_t offset = (uint32_t)(addr - s->base);
-	uint32_t index = class_block_index(s->cls, offset);
-	size_t bytes = class_bytes(s->cls);
-	text_printf(t,
-		    "  address %p = slab %p + %u: block %u of %u, %zu bytes each (class %u), "
-		    "%zu bytes into it\n  slab owned by heap %p, %u blocks free\n",
-		    (void *)addr, (void *)s->base, offset, index, s->capacity, bytes, s->cls,
-		    offset - index * bytes, (void *)atomic_load_relaxed(&s->owner), s->free_count);
-}
-
-static void report_end(struct text *t)
-{
-	text_stack(t);
-	text_printf(t, "  what to do: run the program under HAKMEM_ON_ERROR=report to see whether "
-		       "there are more; the code that freed or kept this pointer is at fault\n");
+	struct stack own;
+	if (stack == NULL) {
+		stack_capture(&own);
+		stack = &own;
+	}
+	text_printf(&r->text, "  call stack of thread %u:\n", thread_os_id());
+	stack_text(&r->text, stack);
+	if (h != NULL)
+		history_text(&r->text, h);
+	text_advice(&r->text);
 	if (atomic_load_relaxed(&count) <= REPORTS_MAX)
-		diag_write(t);
+		diag_write(&r->text);
+	if (r->taken != NULL)
+		atomic_store_release(r->taken, false);
 	if (!options.on_error_report)
 		abort();
 }
 
-static void report_begin(struct text *t, char *buf, size_t size, const char *prefix)
+/* ---- evidence */
+
+static void text_owner(struct text *t, const struct heap *owner)
 {
-	atomic_add_relaxed(&count, 1);
-	text_init(t, buf, size);
-	text_printf(t, "[%s] hakmem: ", prefix);
+	uint32_t thread = atomic_load_relaxed(&owner->thread_id);
+	if (owner == heap_orphans())
+		text_printf(t, "no thread (the one that made it has ended)");
+	else if (!owner->attached)
+		text_printf(t, "no thread (thread %u, the last one, has ended)", thread);
+	else
+		text_printf(t, "thread %u (heap %p)", thread, (const void *)owner);
 }
 
-static void report_in_slab(struct text *t, char *buf, size_t size, uintptr_t addr,
-			   const struct slab *s, const char *doing)
+static const char *state_name(unsigned state)
+{
+	switch (state) {
+	case BLOCK_LIVE:
+	case BLOCK_SAMPLED:
+		return "live";
+	case BLOCK_CACHED:
+		return "free, in a thread's cache or on its way home";
+	case BLOCK_FREE:
+		return "free, in its slab";
+	case BLOCK_QUARANTINED:
+		return "freed, in quarantine";
+	default:
+		return "no state that exists";
+	}
+}
+
+/* Where addr lies in its slab. */
+static void text_slab(struct text *t, uintptr_t addr, const struct slab *s)
+{
+	uint32_t offset = (uint32_t)(addr - s->base);
+	uint32_t index = class_block_index(s->cls, offset);
+	size_t bytes = class_bytes(s->cls);
+	text_printf(t, "  address %p = slab %p + %u: block %u of %u, %zu bytes each (class %u), %zu "
+		       "bytes into it\n",
+		    (void *)addr, (void *)s->base, offset, index, s->capacity, bytes, s->cls,
+		    offset - index * bytes);
+	if (index < s->capacity) {
+		unsigned state = atomic_load_relaxed(&s->states[index]);
+		text_printf(t, "  the block is %s (state %u); ", state_name(state), state);
+	} else {
+		text_printf(t, "  ");
+	}
+	text_printf(t, "the slab is owned by ");
+	text_owner(t, atomic_load_relaxed(&s->owner));
+	text_printf(t, ", %u of its blocks are free\n", s->free_count);
+}
+
+/* Evidence for an address of any kind. */
+static void text_place(struct text *t, uintptr_t addr)
+{
+	void *record;
+	unsigned kind = registry_lookup(addr, &record);
+	if (kind >= 1 && kind <= HAK_CLASS_COUNT)
+		text_slab(t, addr, slab_of_block((void *)addr));
+	trace_mismatch(t, addr);
+}
+
+/* What is known of the block at `block`, if anything is. */
+static const struct history *find_history(uintptr_t block, struct history *out)
+{
+	return options.check_full && check_history(block, out) ? out : NULL;
+}
+
+/* ---- pointers */
+
+static const char *live_or_free(const struct slab *s, uint32_t index)
+{
+	uint8_t state = atomic_load_relaxed(&s->states[index]);
+	return state == BLOCK_LIVE || state == BLOCK_SAMPLED ? "live" : "free";
+}
+
+static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
 {
 	uint32_t index = class_block_index(s->cls, (uint32_t)(addr - s->base));
 	size_t bytes = class_bytes(s->cls);
 	size_t into = addr - s->base - index * bytes;
+	struct history h;
+	struct report r;
 	if (index >= s->capacity) {
-		report_begin(t, buf, size, "TLS_SLL_PUSH_MISALIGNED");
-		text_printf(t, "%s(%p): points behind the last block of a slab of class %u\n", doing,
-			    (void *)addr, s->cls);
+		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
+		text_printf(&r.text, "%s(%p): points behind the last block of a slab of class %u\n",
+			    doing, (void *)addr, s->cls);
 	} else if (into != 0) {
-		report_begin(t, buf, size, "TLS_SLL_PUSH_MISALIGNED");
-		text_printf(t, "%s(%p): points %zu bytes into a %s %zu-byte block that starts at %p\n",
-			    doing, (void *)addr, into,
-			    slab_block_is_free(s, index) ? "free" : "live", bytes, (void *)(addr - into));
+		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
+		text_printf(&r.text,
+			    "%s(%p): points %zu bytes into a %s %zu-byte block that starts at %p\n",
+			    doing, (void *)addr, into, live_or_free(s, index), bytes,
+			    (void *)(addr - into));
 	} else {
-		report_begin(t, buf, size, "TLS_SLL_DOUBLE_FREE");
-		text_printf(t, "%s(%p): already free\n", doing, (void *)addr);
+		report_begin(&r, "TLS_SLL_DOUBLE_FREE");
+		text_printf(&r.text, "%s(%p): already free\n", doing, (void *)addr);
 	}
-	text_block(t, addr, s);
+	text_place(&r.text, addr);
+	report_end(&r, NULL, find_history(addr - into, &h));
 }
 
-static void report_interior(struct text *t, char *buf, size_t size, uintptr_t addr, uintptr_t base,
-			    size_t bytes, const char *doing)
+static void interior(uintptr_t addr, uintptr_t base, size_t bytes, const struct history *h,
+		     const char *doing)
 {
-	report_begin(t, buf, size, "TLS_SLL_PUSH_MISALIGNED");
-	text_printf(t, "%s(%p): points %zu bytes into a live %zu-byte block that starts at %p\n", doing,
-		    (void *)addr, addr - base, bytes, (void *)base);
+	struct report r;
+	report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
+	text_printf(&r.text, "%s(%p): points %zu bytes into a live %zu-byte block that starts at %p\n",
+		    doing, (void *)addr, addr - base, bytes, (void *)base);
+	text_place(&r.text, addr);
+	report_end(&r, NULL, h);
+}
+
+static void in_guarded(uintptr_t addr, const struct guarded *g, const char *doing)
+{
+	const struct history *h = &g->history;
+	struct report r;
+	if (!h->freed && addr > g->block && addr < g->block + h->bytes) {
+		interior(addr, g->block, h->bytes, h, doing);
+		return;
+	}
+	report_begin(&r, h->freed && addr == g->block ? "TLS_SLL_DOUBLE_FREE"
+						      : "TLS_SLL_PUSH_MISALIGNED");
+	text_printf(&r.text, "%s(%p): %s: it is %s a %s %zu-byte block that %s at %p\n", doing,
+		    (void *)addr, addr == g->block ? "already free" : "no start of a block",
+		    addr == g->block ? "the start of" : "beside or inside",
+		    h->freed ? "freed" : "live", h->bytes, h->freed ? "started" : "starts",
+		    (void *)g->block);
+	text_place(&r.text, addr);
+	report_end(&r, NULL, h);
 }
 
 /* Freed huge blocks that lie side by side are one: where each began is not known,
  * but that it was at a unit. */
-static void report_in_freed(struct text *t, char *buf, size_t size, uintptr_t addr,
-			    const struct huge_place *place, const char *doing)
+static void in_freed_huge(uintptr_t addr, const struct huge_place *place, const char *doing)
 {
-	if (addr % HAK_UNIT_BYTES == 0) {
-		report_begin(t, buf, size, "TLS_SLL_DOUBLE_FREE");
-		text_printf(t, "%s(%p): already free: ", doing, (void *)addr);
+	bool starts = addr % HAK_UNIT_BYTES == 0;
+	struct report r;
+	report_begin(&r, starts ? "TLS_SLL_DOUBLE_FREE" : "TLS_SLL_PUSH_MISALIGNED");
+	text_printf(&r.text, "%s(%p): %s: it lies in %zu bytes of freed huge blocks that start at %p\n",
+		    doing, (void *)addr, starts ? "already free" : "no start of a block",
+		    place->bytes, (void *)place->base);
+	text_place(&r.text, addr);
+	report_end(&r, NULL, NULL);
+}
+
+/* What the page map's unit of addr was, UNIT_NONE if it never was anything. */
+static unsigned last_kind(uintptr_t addr)
+{
+	return registry_covers(addr) ? tag_last_kind(unit_tag(registry_unit_of(addr))) : UNIT_NONE;
+}
+
+static void nowhere(uintptr_t addr, const char *doing)
+{
+	unsigned was = last_kind(addr);
+	struct report r;
+	if (was != UNIT_NONE) {
+		bool starts = addr % HAK_UNIT_BYTES == 0 || was <= HAK_CLASS_COUNT;
+		report_begin(&r, starts ? "TLS_SLL_DOUBLE_FREE" : "TLS_SLL_PUSH_NO_SS");
+		text_printf(&r.text,
+			    "%s(%p): already free: memory that held %s lay here, but they are freed and "
+			    "it has been given back\n",
+			    doing, (void *)addr,
+			    was <= HAK_CLASS_COUNT ? "small blocks" : "large blocks");
 	} else {
-		report_begin(t, buf, size, "TLS_SLL_PUSH_MISALIGNED");
-		text_printf(t, "%s(%p): no start of a block: ", doing, (void *)addr);
+		report_begin(&r, "TLS_SLL_PUSH_NO_SS");
+		text_printf(&r.text,
+			    "%s(%p): not ours: no slab, span or mapping of this allocator holds this "
+			    "address or did before\n  it is a stack, global or foreign address, or was "
+			    "computed wrongly\n",
+			    doing, (void *)addr);
 	}
-	text_printf(t, "it lies in %zu bytes of freed huge blocks that start at %p\n", place->bytes,
-		    (void *)place->base);
+	text_place(&r.text, addr);
+	report_end(&r, NULL, NULL);
 }
 
 void report_bad_pointer(const void *p, const char *doing)
 {
-	char buf[2048];
-	struct text t;
 	uintptr_t addr = (uintptr_t)p;
 	struct huge_place huge;
+	struct history h;
 	void *record;
 	unsigned kind = registry_lookup(addr, &record);
 
 	if (kind >= 1 && kind <= HAK_CLASS_COUNT) {
-		report_in_slab(&t, buf, sizeof(buf), addr, slab_of_block(p), doing);
+		in_slab(addr, slab_of_block(p), doing);
+	} else if (kind == UNIT_GUARD) {
+		in_guarded(addr, record, doing);
 	} else if (kind == UNIT_LARGE) {
 		const struct large_span *l = record;
-		report_interior(&t, buf, sizeof(buf), addr, l->base, l->usable_bytes, doing);
+		interior(addr, l->base, l->usable_bytes, find_history(l->base, &h), doing);
 	} else if (huge_find(addr, &huge)) {
 		if (huge.live)
-			report_interior(&t, buf, sizeof(buf), addr, huge.base, huge.bytes, doing);
+			interior(addr, huge.base, huge.bytes, find_history(huge.base, &h), doing);
 		else
-			report_in_freed(&t, buf, sizeof(buf), addr, &huge, doing);
+			in_freed_huge(addr, &huge, doing);
 	} else {
-		report_begin(&t, buf, sizeof(buf), "TLS_SLL_PUSH_NO_SS");
-		text_printf(&t,
-			    "%s(%p): not ours: no slab, span or mapping of this allocator holds this "
-			    "address now\n  it is a stack, global or foreign address, was computed "
-			    "wrongly, or was a block whose memory has gone back\n",
-			    doing, p);
+		nowhere(addr, doing);
 	}
-	report_end(&t);
 }
 
-void report_double_free(const void *block, const char *how)
+void report_double_free(const void *block, const char *doing, const char *how)
 {
-	char buf[2048];
-	struct text t;
+	struct history h;
+	struct report r;
+	report_begin(&r, "TLS_SLL_DOUBLE_FREE");
+	text_printf(&r.text, "%s(%p): already free: %s\n", doing, block, how);
+	text_place(&r.text, (uintptr_t)block);
+	report_end(&r, NULL, find_history((uintptr_t)block, &h));
+}
+
+/* ---- entries of caches */
+
+void report_bad_entry(unsigned cls, const struct cached_block *e, const char *going)
+{
+	uintptr_t addr = (uintptr_t)e->block;
+	struct history h;
+	struct report r;
 	void *record;
-	unsigned kind = registry_lookup((uintptr_t)block, &record);
-	report_begin(&t, buf, sizeof(buf), "TLS_SLL_DOUBLE_FREE");
-	text_printf(&t, "free(%p): already free: %s\n", block, how);
-	if (kind >= 1 && kind <= HAK_CLASS_COUNT)
-		text_block(&t, (uintptr_t)block, slab_of_block(block));
-	report_end(&t);
+	unsigned kind = registry_lookup(addr, &record);
+	bool slab = kind >= 1 && kind <= HAK_CLASS_COUNT;
+	bool other_class = slab && kind != cls;
+	report_begin(&r, !slab	       ? "TLS_SLL_PUSH_NO_SS"
+			 : other_class ? "TLS_SLL_PUSH_CLASS"
+				       : "TLS_SLL_HDR_RESET");
+	if (other_class) {
+		text_printf(&r.text, "block of class %u in a slab of class %u: %p, %s\n", cls, kind,
+			    e->block, going);
+	} else if (!slab) {
+		text_printf(&r.text, "a cache of class %u holds %p, where no slab is: %s\n", cls,
+			    e->block, going);
+	} else {
+		const struct slab *s = slab_of_block(e->block);
+		uintptr_t offset = addr - s->base;
+		uint32_t index = class_block_index(cls, (uint32_t)offset);
+		size_t into = offset - index * class_bytes(cls);
+		if (into != 0)
+			text_printf(&r.text,
+				    "a cache of class %u holds %p, which points %zu bytes into a %s "
+				    "%zu-byte block: %s\n",
+				    cls, e->block, into, live_or_free(s, index), class_bytes(cls), going);
+		else
+			text_printf(&r.text, "a cache of class %u holds %p, which is not free: %s\n", cls,
+				    e->block, going);
+		text_printf(&r.text, "  expected state %u at %p, found state %u; the entry's is at %p\n",
+			    BLOCK_CACHED, (void *)(uintptr_t)&s->states[index],
+			    atomic_load_relaxed(&s->states[index]), (void *)(uintptr_t)e->state);
+	}
+	text_place(&r.text, addr);
+	report_end(&r, NULL, find_history(addr, &h));
+}
+
+/* ---- wrong frees of live blocks */
+
+void report_wrong_size(uintptr_t block, size_t have_bytes, const struct free_call *call)
+{
+	struct history h;
+	struct report r;
+	report_begin(&r, "TLS_SLL_PUSH_CLASS");
+	text_printf(&r.text, "%s(%p, %zu): wrong size: this is a live %zu-byte block\n", call->name,
+		    (void *)block, call->bytes, have_bytes);
+	text_place(&r.text, block);
+	report_end(&r, NULL, find_history(block, &h));
+}
+
+void report_wrong_origin(uintptr_t block, const struct history *h, const struct free_call *call)
+{
+	struct report r;
+	report_begin(&r, "HAK_FREE_MISMATCH");
+	text_printf(&r.text, "%s(%p): wrong function: the block comes from %s\n", call->name,
+		    (void *)block, origin_name(h->origin));
+	text_place(&r.text, block);
+	report_end(&r, NULL, h);
+}
+
+/* ---- damage */
+
+void report_overrun(uintptr_t block, const struct history *h, uintptr_t at, const char *how)
+{
+	struct report r;
+	report_begin(&r, "HAK_OVERRUN");
+	if (at < block)
+		text_printf(&r.text, "byte %zu before the live %zu-byte block %p was written: %s\n",
+			    block - at, h->bytes, (void *)block, how);
+	else
+		text_printf(&r.text, "byte %zu of the %s %zu-byte block %p was written: %s\n", at - block,
+			    h->freed ? "freed" : "live", h->bytes, (void *)block, how);
+	text_printf(&r.text, "  address %p; found 0x%02x there\n", (void *)at,
+		    *(const unsigned char *)at);
+	text_place(&r.text, block);
+	report_end(&r, NULL, h);
+}
+
+void report_use_after_free(uintptr_t block, const struct history *h, uintptr_t at, const char *how)
+{
+	struct report r;
+	report_begin(&r, "HAK_USE_AFTER_FREE");
+	text_printf(&r.text, "byte %zu of the freed %zu-byte block %p was written: %s\n", at - block,
+		    h->bytes, (void *)block, how);
+	text_printf(&r.text, "  address %p; found 0x%02x there\n", (void *)at,
+		    *(const unsigned char *)at);
+	text_place(&r.text, block);
+	report_end(&r, NULL, h);
+}
+
+void report_guard_hit(uintptr_t block, const struct history *h, uintptr_t at,
+		      const struct stack *stack)
+{
+	struct report r;
+	report_begin(&r, h->freed ? "HAK_USE_AFTER_FREE" : "HAK_OVERRUN");
+	if (h->freed)
+		text_printf(&r.text, "access to %p, in or beside the freed %zu-byte block %p\n",
+			    (void *)at, h->bytes, (void *)block);
+	else if (at < block)
+		text_printf(&r.text, "access to %p, %zu bytes before the live %zu-byte block %p\n",
+			    (void *)at, block - at, h->bytes, (void *)block);
+	else
+		text_printf(&r.text,
+			    "access to %p, %zu bytes past the end of the live %zu-byte block %p\n",
+			    (void *)at, at - block - h->bytes, h->bytes, (void *)block);
+	text_place(&r.text, at);
+	report_end(&r, stack, h);
 }

@@ -4,12 +4,15 @@
 
 #include "arch/inline.h"
 #include "common/bits.h"
+#include "common/fault.h"
 #include "common/meta.h"
+#include "common/options.h"
 #include "common/os.h"
 #include "common/superslab.h"
 
 static struct meta_pool records[HAK_CLASS_COUNT + 1]; /* a slab's record has its class's size */
 static _Atomic size_t live_slabs;
+static _Atomic uint32_t last_serial;
 static _Atomic size_t purged_pages; /* those marked in the slabs' purged_pages */
 
 size_t slab_count(void)
@@ -115,6 +118,7 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	s->carved = span.zeroed ? 0 : (uint16_t)capacity;
 	list_init(&s->release_link);
 	s->freed_at_ms = 0;
+	s->serial = atomic_add_relaxed(&last_serial, 1) + 1;
 	for (unsigned i = 0; i < SLAB_PAGE_WORDS; i++)
 		s->purged_pages[i] = 0;
 	/* Not atomically: nobody reads the states of a slab that is not entered. */
@@ -122,7 +126,8 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	bitmap = bitmap_of(s);
 	for (unsigned w = 0; w < bitmap_words(capacity); w++)
 		bitmap[w] = word_mask(capacity, w);
-	registry_set(s->base, s->units, cls, s->states);
+	if (HAK_LIKELY(!fault_take(FAULT_UNREGISTERED)))
+		registry_set(s->base, s->units, cls, s->states);
 	atomic_add_relaxed(&live_slabs, 1);
 	return s;
 }
@@ -330,6 +335,8 @@ size_t slab_release_pages(struct slab *s, unsigned min_pages)
 	size_t block = class_bytes(s->cls);
 	size_t bytes = 0;
 	uint32_t i = next_bit(s, 0, true);
+	if (options.check_full) /* free blocks hold what they were filled with */
+		return 0;
 	/* Only a huge page brings pages into memory that blocks above `carved` alone
 	 * touch. */
 	uint32_t limit = superslab_has_huge_pages(s->superslab) ? s->capacity : s->carved;

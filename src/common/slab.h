@@ -27,6 +27,8 @@ enum {
 	BLOCK_LIVE = 0,   /* in the program's hands */
 	BLOCK_CACHED = 1, /* in a thread cache, or on its way to its slab */
 	BLOCK_FREE = 2,   /* in its slab: its bit is set */
+	BLOCK_QUARANTINED = 3, /* freed, under full checking, and not yet on its way */
+	BLOCK_SAMPLED = 4, /* in the program's hands; the heap profile knows it */
 };
 
 /* A free block that is out of its slab, and where its state is. */
@@ -52,6 +54,7 @@ struct slab {
 	uint32_t freed_at_ms;           /* when a block last came back */
 	/* What lies above is all that slab_put() and its caller need: one cache line. */
 	struct superslab *superslab;    /* constant */
+	uint32_t serial;                /* constant; no other slab ever has it */
 	uint64_t purged_pages[SLAB_PAGE_WORDS]; /* pages given back since last in use */
 	alignas(64) _Atomic uint8_t states[];   /* capacity + 1; the last always BLOCK_FREE */
 	/* uint64_t bitmap[], behind the states */
@@ -78,6 +81,32 @@ void slab_find(unsigned cls, const struct cached_block *blocks, unsigned n, stru
 
 /* A block of ours, of that class, with its state. */
 struct cached_block slab_locate(unsigned cls, void *block);
+
+/* Is `block` the start of a block of a slab of class cls? *state is its. */
+HAK_INLINE bool slab_holds(unsigned cls, const void *block, _Atomic uint8_t **state)
+{
+	const struct registry_unit *unit;
+	uint64_t index;
+	uintptr_t tag;
+	if (HAK_UNLIKELY(!registry_covers((uintptr_t)block)))
+		return false;
+	unit = registry_unit_of((uintptr_t)block);
+	tag = unit_tag(unit);
+	if (HAK_UNLIKELY(tag_kind(tag) != cls) ||
+	    HAK_UNLIKELY(!block_starts(class_inverse[cls], tag_offset(tag, (uintptr_t)block), &index)))
+		return false;
+	*state = (_Atomic uint8_t *)unit_record(unit) + index;
+	return true;
+}
+
+/* Is e what a cache of class cls may hold: the start of a block of that class, which knows
+ * its state, and which is free? */
+HAK_INLINE bool slab_entry_is_sound(unsigned cls, const struct cached_block *e)
+{
+	_Atomic uint8_t *state;
+	return HAK_LIKELY(slab_holds(cls, e->block, &state)) && HAK_LIKELY(state == e->state) &&
+	       HAK_LIKELY(atomic_load_relaxed(state) == BLOCK_CACHED);
+}
 
 /* Give runs of at least min_pages wholly free pages back to the kernel. Returns
  * the bytes given back. */

@@ -429,6 +429,24 @@ size_t superslab_unmap_free(void)
 
 /* ---- figures and checks */
 
+size_t superslab_list(struct superslab_state *out, size_t max)
+{
+	size_t n = 0;
+	lock_acquire(&lock);
+	pool_init_locked();
+	LIST_FOR_EACH(node, &pool.all) {
+		const struct superslab *s = LIST_ENTRY(node, struct superslab, all_link);
+		if (n == max)
+			break;
+		out[n++] = (struct superslab_state){ .base = s->base,
+						     .present_mask = s->present_mask,
+						     .free_mask = s->free_mask,
+						     .dirty_mask = s->dirty_mask };
+	}
+	lock_release(&lock);
+	return n;
+}
+
 struct superslab_counters superslab_counters(void)
 {
 	struct superslab_counters c = { 0 };
@@ -456,7 +474,7 @@ static void check_one(const struct superslab *s)
 	for (unsigned i = 0; i < HAK_SUPERSLAB_UNITS; i++) {
 		uintptr_t addr = s->base + (uintptr_t)i * HAK_UNIT_BYTES;
 		if (s->free_mask >> i & 1)
-			HAK_VERIFY(unit_tag(registry_unit_of(addr)) == UNIT_NONE);
+			HAK_VERIFY(tag_kind(unit_tag(registry_unit_of(addr))) == UNIT_NONE);
 	}
 }
 

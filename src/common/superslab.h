@@ -86,6 +86,15 @@ struct superslab_counters {
 };
 struct superslab_counters superslab_counters(void);
 
+/* A superslab as it stood at one moment. */
+struct superslab_state {
+	uintptr_t base;
+	uint32_t present_mask, free_mask, dirty_mask;
+};
+/* The first `max` superslabs, in the order in which they were made, to out[]. Returns
+ * how many. */
+size_t superslab_list(struct superslab_state *out, size_t max);
+
 /* Bytes of dirty free units, read without the lock. */
 size_t superslab_dirty_bytes(void);
 

@@ -2,18 +2,24 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "arch/arch.h"
+#include "common/check.h"
 #include "common/counters.h"
 #include "common/diag.h"
 #include "common/fork.h"
+#include "common/guard.h"
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/lock.h"
 #include "common/missrate.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/profile.h"
 #include "common/purge.h"
+#include "common/statpage.h"
 #include "common/stats.h"
 #include "common/tcache.h"
 
@@ -39,6 +45,12 @@ uint32_t thread_assign_number(void)
 		number = (atomic_add_relaxed(&last, 1) + 1) & (UINT32_MAX >> 1);
 	thread_state.number = number;
 	return number;
+}
+
+uint32_t thread_os_id(void)
+{
+	const struct heap *h = thread_state.heap;
+	return h != NULL ? atomic_load_relaxed(&h->thread_id) : (uint32_t)syscall(SYS_gettid);
 }
 
 /* ---- start-up */
@@ -67,6 +79,8 @@ static HAK_COLD void init_once_slow(void)
 		size_class_init();
 		knob_reset_all();
 		options_load();
+		if (options.sample_guard > 0)
+			guard_sample((uint32_t)options.sample_guard);
 		have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
 		atomic_store_release(&initialised, true); /* pairs with hak_init_once() */
 	}
@@ -99,14 +113,22 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	hak_init_once();
 	options_load();
 	purge_allow_thread();
-	if (options.ace_enabled || (options.verbose && options.stats_at_exit))
+	if (options.check_full || options.sample_guard > 0)
+		guard_install_handler();
+	if (options.ace_enabled || options.stats_page || (options.verbose && options.stats_at_exit))
 		missrate_start();
+	profile_start();
+	statpage_start();
 	if (options.verbose)
 		say_version();
 }
 
 __attribute__((destructor)) static void library_destructor(void)
 {
+	profile_stop();
+	statpage_stop();
+	if (options.check_full)
+		check_everything();
 	if (options.stats_at_exit)
 		stats_print_to_stderr();
 }

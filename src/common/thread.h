@@ -24,6 +24,7 @@ struct thread_local_state {
 	uint16_t slow_depth;   /* slow paths of this thread that are running */
 	uint8_t fork_level;    /* forks that are between their prepare and end */
 	uint8_t stray_frees;   /* before the thread had a heap */
+	uint8_t origin;        /* enum origin of the slow allocation that is running */
 	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
 	uint8_t counter_slot;  /* of counters.c; 0: none */
 };
@@ -37,6 +38,9 @@ HAK_INLINE uint32_t thread_number(void)
 {
 	return HAK_LIKELY(thread_state.number != 0) ? thread_state.number : thread_assign_number();
 }
+
+/* The calling thread as the kernel numbers it. */
+uint32_t thread_os_id(void);
 
 /* Slow paths run between these two. They keep errno, which the slow path may
  * clobber, and detect re-entry: slow_enter() returns false when this thread's

@@ -42,6 +42,14 @@ static void touch_pages(unsigned n)
 	munmap(p, n * page);
 }
 
+/* What the kernel says beside: more than a test brings about, where a sanitizer takes memory too. */
+static uint64_t all_faults(void)
+{
+	struct rusage u;
+	getrusage(RUSAGE_THREAD, &u);
+	return (uint64_t)(u.ru_minflt + u.ru_majflt);
+}
+
 static uint64_t faults(struct hak_counters *c)
 {
 	CHECK(counters_read(c), "no counters");
@@ -168,17 +176,20 @@ static void by_descriptor(void)
 {
 	struct hak_counters a, b;
 	unsigned fds = open_fds();
-	uint64_t before;
+	uint64_t before, all;
 	if (!need_software_events())
 		return;
 	start(COUNTERS_ALL);
+	all = all_faults();
 	before = faults(&a);
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
 		CHECK(a.source[i] == COUNTER_SOURCE_FD, "source %s",
 		      counter_source_name(a.source[i]));
 	touch_pages(100);
-	CHECK(faults(&b) - before >= 100 && b.value[COUNTER_CYCLES] - before < 120,
-	      "100 page faults are %llu", (unsigned long long)(b.value[COUNTER_CYCLES] - before));
+	before = faults(&b) - before;
+	all = all_faults() - all;
+	CHECK(before >= 100 && before <= all, "%llu page faults of %llu, 100 at least",
+	      (unsigned long long)before, (unsigned long long)all);
 	CHECK(b.value[COUNTER_INSTRUCTIONS] > a.value[COUNTER_INSTRUCTIONS], "no time has passed");
 	CHECK(open_fds() == fds + COUNTER_COUNT, "descriptors");
 	counters_stop();
@@ -193,17 +204,21 @@ static void by_descriptor(void)
 static void growth(void)
 {
 	struct hak_counters c;
+	uint64_t all;
 	if (!need_software_events())
 		return;
 	start(COUNTERS_ALL);
 	CHECK(!counters_growth(1000000, &c), "too soon");
+	all = all_faults();
 	REQUIRE(counters_growth(0, &c), "no growth");
 	touch_pages(50);
 	REQUIRE(counters_growth(0, &c), "no growth");
-	CHECK(c.value[COUNTER_CYCLES] >= 50 && c.value[COUNTER_CYCLES] < 70,
+	CHECK(c.value[COUNTER_CYCLES] >= 50 && c.value[COUNTER_CYCLES] <= all_faults() - all,
 	      "50 page faults are %llu", (unsigned long long)c.value[COUNTER_CYCLES]);
+	all = all_faults();
 	REQUIRE(counters_growth(0, &c), "no growth");
-	CHECK(c.value[COUNTER_CYCLES] < 10, "%llu page faults out of nothing",
+	REQUIRE(counters_growth(0, &c), "no growth");
+	CHECK(c.value[COUNTER_CYCLES] <= all_faults() - all, "%llu page faults out of nothing",
 	      (unsigned long long)c.value[COUNTER_CYCLES]);
 	counters_stop();
 }
@@ -251,7 +266,7 @@ static void in_child(void *arg)
 	CHECK_U64(open_fds(), *fds, "descriptors in the child");
 	start(COUNTERS_ALL);
 	touch_pages(100);
-	CHECK(faults(&c) >= 100 && c.value[COUNTER_CYCLES] < 200, "page faults of the child: %llu",
+	CHECK(faults(&c) >= 100 && c.value[COUNTER_CYCLES] <= all_faults(), "page faults of the child: %llu",
 	      (unsigned long long)c.value[COUNTER_CYCLES]);
 }
 

@@ -30,6 +30,7 @@ static const struct number_option numbers[] = {
 	{ "HAKMEM_ACE_MAX_P99_LAT_NS", &options.ace_max_p99_lat_ns, 1000, INT32_MAX },
 	{ "HAKMEM_ACE_MAX_RSS_MB", &options.ace_max_rss_mb, 1, INT32_MAX },
 	{ "HAKMEM_ACE_MAX_CPU_PERCENT", &options.ace_max_cpu_percent, 1, 100 },
+	{ "HAKMEM_ACE_THREAD", &options.ace_thread, 0, 1 },
 };
 
 static const struct {
@@ -212,6 +213,34 @@ static void word_options(void)
 	}
 }
 
+/* Paths are taken as they are, but for empty ones and those too long. What the user set
+ * is remembered: ACE leaves it alone. */
+static void paths_in_child(void *arg)
+{
+	static char long_path[OPTIONS_PATH_BYTES + 1];
+	(void)arg;
+	memset(long_path, 'a', OPTIONS_PATH_BYTES);
+	setenv("HAKMEM_ACE_TRACE", "/some where/else", 1);
+	setenv("HAKMEM_ACE_PLAYBOOK", long_path, 1);
+	setenv("HAKMEM_ACE_LEARNER", "ucb1", 1);
+	setenv("HAKMEM_BUNDLE_WIDTH", "16", 1);
+	setenv("HAKMEM_PURGE_DELAY_MS", "7", 1);
+	hak_init_once();
+	CHECK(strcmp(options.ace_trace, "/some where/else") == 0, "trace \"%s\"", options.ace_trace);
+	CHECK(options.ace_playbook[0] == '\0', "a path too long was taken");
+	CHECK_I64(options.ace_learner, ACE_LEARNER_UCB1, "learner");
+	CHECK_U64(options.given_knobs, 1u << HAK_KNOB_BUNDLE_WIDTH, "knobs given");
+	CHECK(!options.ace_max_rss_given, "a limit that was not given");
+}
+
+static void paths(void)
+{
+	unit_child_passes(&child, paths_in_child, NULL);
+	CHECK(unit_count(child.text, "\n") == 2 &&
+		      strstr(child.text, "wanted a path of 1 to 1023 bytes") != NULL,
+	      "standard error has \"%s\"", child.text);
+}
+
 /* A name must be whole, and of two wrong values each gets its line. */
 static void several_in_child(void *arg)
 {
@@ -255,6 +284,7 @@ static const struct test_case cases[] = {
 	{ "size_options", size_options },
 	{ "knob_options", knob_options },
 	{ "word_options", word_options },
+	{ "paths", paths },
 	{ "several", several },
 	{ "early", early },
 };

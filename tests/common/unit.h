@@ -26,7 +26,7 @@
 		return TEST_MAIN(argc, argv, cases);                                               \
 	}
 
-enum { UNIT_TEXT_BYTES = 16384, UNIT_MAX_THREADS = 8 };
+enum { UNIT_TEXT_BYTES = 65536, UNIT_MAX_THREADS = 8 };
 
 /* UNIT_SEED in the environment, else 1. */
 static inline uint64_t unit_seed(void)

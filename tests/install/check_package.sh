@@ -38,7 +38,7 @@ found=$(dpkg-deb -f "$deb" Architecture)
 [[ $found == "$expected" ]] || fail "Architecture is $found, the library is for $expected"
 
 dpkg-deb -x "$deb" "$work/root"
-for name in libhakmem.so libhakmem.so.0 libhakmem.a hakmem.pc hakmem-config.cmake hakmem.h copyright; do
+for name in libhakmem.so libhakmem.so.0 libhakmem.a hakmem.pc hakmem-config.cmake hakmem.h copyright hakmem hakmem.1 hakmem-run.1 _hakmem; do
 	[[ -n $(find "$work/root/usr" -name "$name") ]] || fail "the package has no $name"
 done
 stray=$(find "$work/root" -type f -perm /ug+s)

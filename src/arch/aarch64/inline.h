@@ -10,6 +10,13 @@ HAK_INLINE void hak_cpu_relax(void)
 	__asm__ volatile("isb" ::: "memory");
 }
 
+/* Top byte ignore: bits 56 to 63 (Arm ARM D5.1.3). */
+#define hak_untagged hak_untagged
+HAK_INLINE uintptr_t hak_untagged(uintptr_t addr)
+{
+	return addr & ((UINT64_C(1) << 56) - 1);
+}
+
 /* Four instructions with the branch; gcc makes six of a relaxed load and store. */
 #define hak_count_down hak_count_down
 HAK_INLINE bool hak_count_down(_Atomic int32_t *n)

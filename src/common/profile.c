@@ -1,0 +1,499 @@
+#include "common/profile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "common/diag.h"
+#include "common/knobs.h"
+#include "common/lock.h"
+#include "common/options.h"
+#include "common/os.h"
+#include "common/registry.h"
+#include "common/sample.h"
+#include "common/slab.h"
+
+enum {
+	DIRECT_BYTES = 2048,  /* a block of more is looked at each time */
+	EVERY_MAX = 65536,
+	FRAMES_MAX = 32,
+	SKIP_MAX = 8,         /* frames of the allocator itself */
+	SITES = 8192,         /* powers of two: places that allocate, by stack and size */
+	BLOCKS = 65536,       /* live samples */
+	PROBES_MAX = 256,
+	WRITE_BYTES = 4096,
+	Q64_STEPS = 37,       /* of profile_probability(): 2^4 .. 2^-32 */
+};
+
+/* Allocations of one size from one place. */
+struct site {
+	uint64_t hash; /* 0: free */
+	uint64_t bytes;
+	uint64_t live, allocated; /* samples */
+	uint32_t depth;
+	uintptr_t frames[FRAMES_MAX];
+};
+
+struct sampled_block {
+	uintptr_t block; /* 0: never used; 1: used and free again */
+	struct site *site;
+	bool is_span; /* large or huge */
+};
+
+/* A table that is not there yet takes no memory; under the lock. */
+static struct tables {
+	struct site sites[SITES];
+	struct sampled_block blocks[BLOCKS];
+} *tables;
+static uint64_t lost; /* samples for which there was no room */
+static uint32_t last_rate; /* of the samples, when sampling is off by now */
+static uintptr_t library_begin, library_end; /* of libhakmem.so; 0 if linked statically */
+static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_PROFILE);
+static _Atomic uint64_t random_state, live_samples;
+/* Of 2^64 blocks of the class that are looked at, so many are sampled. */
+static _Atomic uint64_t class_threshold[HAK_CLASS_COUNT + 1];
+
+_Atomic size_t profile_direct_bytes = SIZE_MAX;
+_Atomic uint32_t profile_rate_now, profile_live_spans;
+
+struct lock *profile_lock(void)
+{
+	return &lock;
+}
+
+uint32_t profile_rate(void)
+{
+	return atomic_load_relaxed(&profile_rate_now);
+}
+
+uint64_t profile_samples(void)
+{
+	return atomic_load_relaxed(&live_samples);
+}
+
+/* ---- chance */
+
+/* exp(-2^k) in units of 2^-64, k = 4 .. -32: the exponential of a sum of powers of two is
+ * a product of these. */
+static const uint64_t exp_minus_pow2[Q64_STEPS] = {
+	0x1e355bbaee8,      0x15fc21041027ac,   0x4b0556e084f3d1d,  0x22a555477f03973f,
+	0x5e2d58d8b3bcdf1a, 0x9b4597e37cb04ff3, 0xc75f7cf564105743, 0xe1eb51276c110c3c,
+	0xf07d5fde38151e72, 0xf81fab5445aebc8a, 0xfc07f55ff77d2493, 0xfe01feab551127cb,
+	0xff007fd55ffdde38, 0xff801ffaab554445, 0xffc007ff555fff77, 0xffe001ffeaab5551,
+	0xfff0007ffd555fff, 0xfff8001fffaaab55, 0xfffc0007fff5555f, 0xfffe0001fffeaaab,
+	0xffff00007fffd555, 0xffff80001ffffaaa, 0xffffc00007ffff55, 0xffffe00001ffffea,
+	0xfffff000007ffffd, 0xfffff800001fffff, 0xfffffc000007ffff, 0xfffffe000001ffff,
+	0xffffff0000007fff, 0xffffff8000001fff, 0xffffffc0000007ff, 0xffffffe0000001ff,
+	0xfffffff00000007f, 0xfffffff80000001f, 0xfffffffc00000007, 0xfffffffe00000001,
+	0xffffffff00000000,
+};
+
+/* 2^64 (1 - exp(-bytes / rate)). */
+static uint64_t probability(size_t bytes, uint32_t rate)
+{
+	unsigned __int128 x = ((unsigned __int128)bytes << 32) / rate; /* 2^-32 */
+	uint64_t e = UINT64_MAX;
+	if (x >> 37 != 0) /* exp(-32) is nothing */
+		return UINT64_MAX;
+	for (unsigned i = 0; i < Q64_STEPS; i++)
+		if (x >> (Q64_STEPS - 1 - i) & 1)
+			e = (uint64_t)((unsigned __int128)e * exp_minus_pow2[i] >> 64);
+	return UINT64_MAX - e;
+}
+
+/* Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (2014). */
+static uint64_t draw(void)
+{
+	uint64_t z = atomic_add_relaxed(&random_state, UINT64_C(0x9e3779b97f4a7c15));
+	z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+	return z ^ z >> 31;
+}
+
+static uint32_t every_for(uint32_t rate)
+{
+	uint32_t every = rate / DIRECT_BYTES;
+	return every < 1 ? 1 : every > EVERY_MAX ? EVERY_MAX : every;
+}
+
+static void set_thresholds(uint32_t rate)
+{
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
+		size_t bytes = class_bytes(cls);
+		uint64_t p = probability(bytes, rate);
+		if (bytes <= DIRECT_BYTES && __builtin_mul_overflow(p, every_for(rate), &p))
+			p = UINT64_MAX;
+		atomic_store_relaxed(&class_threshold[cls], p);
+	}
+}
+
+/* ---- stacks */
+
+/* The kernel reads: a wrong frame pointer is an error, not a fault. */
+static bool read_frame(uintptr_t fp, uintptr_t frame[2])
+{
+	struct iovec local = { frame, 2 * sizeof(*frame) };
+	struct iovec remote = { (void *)fp, 2 * sizeof(*frame) };
+	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)local.iov_len;
+}
+
+static uint32_t walk_stack(uintptr_t *frames)
+{
+	uintptr_t fp = (uintptr_t)__builtin_frame_address(0), frame[2];
+	uint32_t n = 0, skipped = 0;
+	while (n < FRAMES_MAX && read_frame(fp, frame) && frame[1] != 0) {
+		bool ours = frame[1] >= library_begin && frame[1] < library_end;
+		if (!ours || n > 0 || ++skipped > SKIP_MAX)
+			frames[n++] = frame[1];
+		if (frame[0] <= fp || frame[0] % sizeof(uintptr_t) != 0)
+			break;
+		fp = frame[0];
+	}
+	return n;
+}
+
+static uint64_t hash_of(const uintptr_t *frames, uint32_t depth, uint64_t bytes)
+{
+	uint64_t h = bytes * UINT64_C(0x9e3779b97f4a7c15);
+	for (uint32_t i = 0; i < depth; i++)
+		h = (h ^ frames[i]) * UINT64_C(0xff51afd7ed558ccd) ^ h >> 29;
+	return h | 1;
+}
+
+/* ---- tables; the lock is held */
+
+static struct site *find_site_locked(const uintptr_t *frames, uint32_t depth, uint64_t bytes)
+{
+	uint64_t hash = hash_of(frames, depth, bytes);
+	for (unsigned i = 0; i < PROBES_MAX; i++) {
+		struct site *s = &tables->sites[(hash + i) % SITES];
+		if (s->hash == hash)
+			return s;
+		if (s->hash != 0)
+			continue;
+		s->hash = hash;
+		s->bytes = bytes;
+		s->depth = depth;
+		memcpy(s->frames, frames, depth * sizeof(*frames));
+		return s;
+	}
+	return NULL;
+}
+
+static size_t block_place(uintptr_t block)
+{
+	return (size_t)((block >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 40);
+}
+
+static struct sampled_block *find_block_locked(uintptr_t block)
+{
+	for (unsigned i = 0; i < PROBES_MAX; i++) {
+		struct sampled_block *b = &tables->blocks[(block_place(block) + i) % BLOCKS];
+		if (b->block == block)
+			return b;
+		if (b->block == 0)
+			break;
+	}
+	return NULL;
+}
+
+static struct sampled_block *free_place_locked(uintptr_t block)
+{
+	for (unsigned i = 0; i < PROBES_MAX; i++) {
+		struct sampled_block *b = &tables->blocks[(block_place(block) + i) % BLOCKS];
+		if (b->block <= 1)
+			return b;
+	}
+	return NULL;
+}
+
+static bool remember_locked(uintptr_t block, uint64_t bytes, bool is_span, const uintptr_t *frames,
+			    uint32_t depth)
+{
+	struct sampled_block *place = free_place_locked(block);
+	struct site *site = place == NULL ? NULL : find_site_locked(frames, depth, bytes);
+	if (site == NULL) {
+		lost++;
+		return false;
+	}
+	site->live++;
+	site->allocated++;
+	*place = (struct sampled_block){ block, site, is_span };
+	atomic_add_relaxed(&live_samples, 1);
+	atomic_add_relaxed(&profile_live_spans, is_span);
+	return true;
+}
+
+/* ---- samples */
+
+static void take_sample(void *block, size_t bytes, unsigned cls)
+{
+	uintptr_t frames[FRAMES_MAX];
+	uint32_t depth = walk_stack(frames);
+	bool kept;
+	lock_acquire(&lock);
+	kept = remember_locked((uintptr_t)block, bytes, cls == 0, frames, depth);
+	lock_release(&lock);
+	if (kept && cls != 0)
+		atomic_store_relaxed(slab_locate(cls, block).state, BLOCK_SAMPLED);
+}
+
+void profile_consider(void *block, size_t bytes, bool due)
+{
+	uint32_t rate = profile_rate();
+	uint64_t threshold;
+	void *record;
+	unsigned kind, cls;
+	if (rate == 0)
+		return;
+	kind = registry_lookup((uintptr_t)block, &record);
+	if (kind == UNIT_NONE || kind == UNIT_EMERGENCY)
+		return;
+	cls = kind <= HAK_CLASS_COUNT ? kind : 0;
+	if (cls != 0)
+		bytes = class_bytes(cls);
+	if (bytes <= DIRECT_BYTES && !due)
+		return;
+	threshold = cls != 0 ? atomic_load_relaxed(&class_threshold[cls]) : probability(bytes, rate);
+	if (draw() <= threshold)
+		take_sample(block, bytes, cls);
+}
+
+void profile_forget(const void *block)
+{
+	struct sampled_block *b;
+	lock_acquire(&lock);
+	b = tables == NULL ? NULL : find_block_locked((uintptr_t)block);
+	if (b != NULL) {
+		b->site->live--;
+		b->block = 1;
+		atomic_sub_relaxed(&live_samples, 1);
+		atomic_sub_relaxed(&profile_live_spans, b->is_span);
+	}
+	lock_release(&lock);
+}
+
+/* ---- on and off */
+
+/* Text of a mapping that our own code lies in, if it is a library's. */
+static void find_library(void)
+{
+	char buf[WRITE_BYTES];
+	const uintptr_t here = (uintptr_t)&find_library;
+	size_t have = 0;
+	ssize_t n;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	while ((n = syscall(SYS_read, fd, buf + have, sizeof(buf) - 1 - have)) > 0) {
+		char *line = buf, *end;
+		have += (size_t)n;
+		buf[have] = '\0';
+		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+			uintptr_t bounds[2] = { 0, 0 };
+			const char *s = line;
+			*end = '\0';
+			for (int i = 0; i < 2; i++, s++)
+				for (; (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'); s++)
+					bounds[i] = bounds[i] * 16 +
+						    (uintptr_t)(*s <= '9' ? *s - '0' : *s - 'a' + 10);
+			if (here >= bounds[0] && here < bounds[1] && strstr(line, "/libhakmem") != NULL) {
+				library_begin = bounds[0];
+				library_end = bounds[1];
+			}
+		}
+		have -= (size_t)(line - buf);
+		memmove(buf, line, have);
+		if (have == sizeof(buf) - 1)
+			break;
+	}
+	syscall(SYS_close, fd);
+}
+
+/* What is due is passed to profile_consider() by who knows the whole of it. */
+static const struct sampler_hooks hooks = { NULL, NULL };
+
+int profile_set_rate(uint32_t rate)
+{
+	void *memory = NULL;
+	if (rate != 0 && tables == NULL) {
+		memory = os_map(align_up(sizeof(*tables), os_page_bytes()), os_page_bytes());
+		if (memory == NULL)
+			return -ENOMEM;
+		find_library();
+		if (atomic_load_relaxed(&random_state) == 0)
+			atomic_store_relaxed(&random_state, os_now_ns());
+	}
+	lock_acquire(&lock);
+	if (tables == NULL)
+		tables = memory;
+	if (rate != 0)
+		last_rate = rate;
+	lock_release(&lock);
+	if (rate != 0)
+		set_thresholds(rate);
+	atomic_store_relaxed(&profile_rate_now, rate);
+	sampler_set(SAMPLER_PROFILE, rate == 0 ? NULL : &hooks, rate == 0 ? 0 : every_for(rate));
+	atomic_store_relaxed(&profile_direct_bytes, rate == 0 ? SIZE_MAX : (size_t)DIRECT_BYTES);
+	/* Threads look at their caches' limits again. */
+	atomic_add_release(&knob_epoch_counter, 1);
+	return 0;
+}
+
+/* ---- the file */
+
+struct writer {
+	int fd;
+	int error;
+	int64_t written;
+	size_t used;
+	char buf[WRITE_BYTES];
+};
+
+static void writer_flush(struct writer *w)
+{
+	size_t done = 0;
+	while (w->error == 0 && done < w->used) {
+		ssize_t n = syscall(SYS_write, w->fd, w->buf + done, w->used - done);
+		if (n < 0 && errno != EINTR)
+			w->error = -errno;
+		done += n > 0 ? (size_t)n : 0;
+	}
+	w->written += (int64_t)done;
+	w->used = 0;
+}
+
+static void write_line(struct writer *w, const char *fmt, ...) HAK_PRINTF(2, 3);
+static void write_line(struct writer *w, const char *fmt, ...)
+{
+	char line[FRAMES_MAX * 20];
+	struct text t;
+	va_list ap;
+	text_init(&t, line, sizeof(line));
+	va_start(ap, fmt);
+	text_vprintf(&t, fmt, ap);
+	va_end(ap);
+	if (w->used + t.length > sizeof(w->buf))
+		writer_flush(w);
+	memcpy(w->buf + w->used, line, t.length);
+	w->used += t.length;
+}
+
+static void write_site(struct writer *w, const struct site *s)
+{
+	write_line(w, "%6lu: %8lu [%6lu: %8lu] @", (unsigned long)s->live,
+		   (unsigned long)(s->live * s->bytes), (unsigned long)s->allocated,
+		   (unsigned long)(s->allocated * s->bytes));
+	for (uint32_t i = 0; i < s->depth; i++)
+		write_line(w, " %p", (void *)s->frames[i]);
+	write_line(w, "\n");
+}
+
+static void write_mappings(struct writer *w)
+{
+	ssize_t n;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	write_line(w, "\nMAPPED_LIBRARIES:\n");
+	writer_flush(w);
+	while (fd >= 0 && (n = syscall(SYS_read, fd, w->buf, sizeof(w->buf))) > 0) {
+		w->used = (size_t)n;
+		writer_flush(w);
+	}
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+}
+
+static void write_profile_locked(struct writer *w, uint32_t rate)
+{
+	uint64_t live = 0, live_bytes = 0, all = 0, all_bytes = 0;
+	for (unsigned i = 0; i < SITES; i++) {
+		const struct site *s = &tables->sites[i];
+		live += s->live;
+		live_bytes += s->live * s->bytes;
+		all += s->allocated;
+		all_bytes += s->allocated * s->bytes;
+	}
+	write_line(w, "heap profile: %lu: %lu [%lu: %lu] @ heap_v2/%u\n", (unsigned long)live,
+		   (unsigned long)live_bytes, (unsigned long)all, (unsigned long)all_bytes, rate);
+	for (unsigned i = 0; i < SITES; i++)
+		if (tables->sites[i].allocated > 0)
+			write_site(w, &tables->sites[i]);
+}
+
+int profile_dump(const char *path, int64_t *bytes)
+{
+	struct writer w = { .fd = -1 };
+	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	if (tables == NULL)
+		return -ENODATA;
+	w.fd = (int)syscall(SYS_openat, AT_FDCWD, path,
+			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	if (w.fd < 0)
+		return -errno;
+	lock_acquire(&lock);
+	write_profile_locked(&w, rate);
+	lock_release(&lock);
+	write_mappings(&w);
+	syscall(SYS_close, w.fd);
+	*bytes = w.written;
+	return w.error;
+}
+
+void profile_start(void)
+{
+	if (options.profile_rate != 0 && profile_set_rate((uint32_t)options.profile_rate) != 0)
+		diag_line("HAKMEM_PROFILE=%d: no memory for the samples", options.profile_rate);
+}
+
+void profile_stop(void)
+{
+	char path[64];
+	struct text t;
+	int64_t bytes;
+	int err;
+	if (options.profile_rate == 0)
+		return;
+	text_init(&t, path, sizeof(path));
+	text_printf(&t, "hakmem.%d.heap", (int)getpid());
+	err = profile_dump(path, &bytes);
+	if (err != 0)
+		diag_line("%s: the heap profile cannot be written (errno %d)", path, -err);
+	else
+		diag_line("%s: heap profile with %lu samples of blocks that are live at exit; for `go tool "
+			  "pprof` or jeprof",
+			  path, (unsigned long)profile_samples());
+}
+
+#if HAKMEM_TESTING
+void profile_seed(uint64_t seed)
+{
+	atomic_store_relaxed(&random_state, seed);
+}
+
+uint64_t profile_probability(size_t bytes, uint32_t rate)
+{
+	return probability(bytes, rate);
+}
+
+/* One sample stands for 1 / probability blocks. */
+static uint64_t scaled(uint64_t samples, uint64_t bytes, uint32_t rate)
+{
+	return (uint64_t)(((unsigned __int128)samples * bytes << 64) / probability(bytes, rate));
+}
+
+void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes)
+{
+	*live_bytes = *allocated_bytes = 0;
+	for (unsigned i = 0; tables != NULL && i < SITES; i++) {
+		const struct site *s = &tables->sites[i];
+		if (s->hash == 0)
+			continue;
+		*live_bytes += scaled(s->live, s->bytes, profile_rate());
+		*allocated_bytes += scaled(s->allocated, s->bytes, profile_rate());
+	}
+}
+#endif

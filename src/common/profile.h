@@ -1,0 +1,72 @@
+/* Heap profile: who allocated what is live, and what was allocated at all, by samples.
+ *
+ * A block of s bytes is sampled with probability 1 - exp(-s / rate), as if one byte in
+ * `rate` were marked at random (a Poisson process): readers divide by it and are right in
+ * the mean, for each size. Small classes are offered by the samplers' countdown, one
+ * allocation in `every`, and thinned out; of classes above DIRECT bytes nothing is cached
+ * while sampling goes on, so that each allocation passes the slow path and is looked at;
+ *
+ *   every = rate / DIRECT,  so that for s <= DIRECT the probability is at most 1 / every.
+ *
+ * A sampled block of a slab has the state BLOCK_SAMPLED, which free's hit does not know:
+ * its slow path then forgets the sample. It can be switched on and off in a live process.
+ * Stacks are walked by frame pointers through the kernel, which says so where one leads
+ * nowhere. Written as text in the format heap_v2 of gperftools, for pprof and jeprof.
+ */
+#ifndef HAK_COMMON_PROFILE_H
+#define HAK_COMMON_PROFILE_H
+
+#include "common/atomics.h"
+#include "common/base.h"
+
+struct lock;
+
+/* Sample one byte in `rate`; 0: no more samples, those there are stay until their blocks
+ * are freed. 0, or -ENOMEM. */
+int profile_set_rate(uint32_t rate);
+uint32_t profile_rate(void);
+
+/* Samples of live blocks. */
+uint64_t profile_samples(void);
+
+/* Write the profile to a new file. 0, or -errno; *bytes is its length. */
+int profile_dump(const char *path, int64_t *bytes);
+
+/* At start, as HAKMEM_PROFILE says; at exit, the file hakmem.PID.heap and a line. */
+void profile_start(void);
+void profile_stop(void);
+
+/* Blocks of more bytes than this are not cached now. */
+extern _Atomic size_t profile_direct_bytes;
+/* Written by profile.c alone. */
+extern _Atomic uint32_t profile_rate_now;
+extern _Atomic uint32_t profile_live_spans;
+
+HAK_INLINE bool profile_is_on(void)
+{
+	return HAK_UNLIKELY(atomic_load_relaxed(&profile_rate_now) != 0);
+}
+
+/* May large and huge blocks be among the samples? */
+HAK_INLINE bool profile_has_spans(void)
+{
+	return HAK_UNLIKELY(atomic_load_relaxed(&profile_live_spans) != 0);
+}
+
+/* In slow paths, without locks. An allocation that the countdown has not chosen (`due`
+ * false), or has. */
+void profile_consider(void *block, size_t bytes, bool due);
+/* A block may be a sample and goes. */
+void profile_forget(const void *block);
+
+struct lock *profile_lock(void); /* for fork */
+
+#if HAKMEM_TESTING
+void profile_seed(uint64_t seed);
+/* Sums of the samples, each scaled as a reader does. */
+void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes);
+/* 2^64 (1 - exp(-bytes / rate)), at most 2^64 - 1. */
+uint64_t profile_probability(size_t bytes, uint32_t rate);
+#endif
+
+#endif

@@ -1,0 +1,31 @@
+/* Call stacks by frame pointers, taken and printed without malloc, locks or unwinder:
+ * complete as far as the code keeps frame pointers; the first frame of the program is
+ * right in any case, as the allocator keeps its own. */
+#ifndef HAK_COMMON_STACK_H
+#define HAK_COMMON_STACK_H
+
+#include "common/base.h"
+
+enum { STACK_FRAMES_MAX = 16 };
+
+/* Return addresses, innermost first; 0 behind the last. */
+struct stack {
+	uintptr_t frames[STACK_FRAMES_MAX];
+};
+
+struct text;
+
+/* The stack of the caller. Async-signal-safe. */
+void stack_capture(struct stack *out);
+
+/* A stack that was interrupted at `pc` with this frame pointer. */
+void stack_capture_from(struct stack *out, uintptr_t pc, uintptr_t frame);
+
+/* A line per frame: address, module and offset in it, for addr2line. Frames of the
+ * allocator itself, where it is a library of its own, are left out. */
+void stack_text(struct text *t, const struct stack *s);
+
+/* Can the word pair at addr be read? The kernel is asked. */
+bool stack_is_readable(uintptr_t addr);
+
+#endif

@@ -1,0 +1,442 @@
+/* ace/ace_controller.c and its parts on simulated programs: what is learnt, what is
+ * corrected, what is left alone, and when it stops. */
+#include "sim.h"
+
+static struct sim w;
+
+static void run(unsigned steps)
+{
+	while (steps-- > 0)
+		sim_step(&w);
+}
+
+static int32_t in_force(enum hak_knob k)
+{
+	const struct ace_explorer *e = &w.ace.explorer;
+	return knob_info(k)->candidates[e->learners[k].arm];
+}
+
+static void everything_at_default(const char *when)
+{
+	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
+		for (unsigned c = 0; c < (knob_info((enum hak_knob)k)->per_class ? ACE_CLASSES : 1u); c++)
+			CHECK(w.value[k][c] == sim_default((enum hak_knob)k), "%s: %s[%u] is at %d", when,
+			      ace_knob_name(k), c, w.value[k][c]);
+}
+
+static void speed(enum hak_knob k, int32_t value, int64_t ppm)
+{
+	w.speed_ppm[k][ace_candidate_index(k, value)] = ppm;
+}
+
+/* What the machine was measured to do: the default is best; the far ends are bad. */
+static void measured_world(void)
+{
+	speed(HAK_KNOB_TCACHE_CAPACITY, 4, 400000);
+	speed(HAK_KNOB_TCACHE_CAPACITY, 8, 520000);
+	speed(HAK_KNOB_TCACHE_CAPACITY, 16, 650000);
+	speed(HAK_KNOB_TCACHE_CAPACITY, 32, 850000);
+	speed(HAK_KNOB_BUNDLE_WIDTH, 16, 930000);
+	speed(HAK_KNOB_DIET_FACTOR, 90, 970000);
+	speed(HAK_KNOB_DIET_FACTOR, 75, 900000);
+	speed(HAK_KNOB_HUGE_PAGES, HUGE_PAGES_OFF, 700000);
+	speed(HAK_KNOB_HUGE_PAGES, HUGE_PAGES_ALWAYS, 650000);
+	speed(HAK_KNOB_PURGE_DELAY_MS, 250, 980000);
+	speed(HAK_KNOB_PURGE_DELAY_MS, 10, 800000);
+	speed(HAK_KNOB_PURGE_DELAY_MS, 0, 420000);
+}
+
+/* ---- learning */
+
+static void default_stays_where_it_is_best(void)
+{
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		int64_t sum = 0;
+		const unsigned steps = 2000;
+		sim_init(&w, seed, 50000);
+		measured_world();
+		for (unsigned n = 1; n <= steps; n++) {
+			sum += sim_step(&w);
+			CHECK(w.value[HAK_KNOB_TCACHE_CAPACITY][1] > 8, "seed %u, step %u: capacity %d",
+			      (unsigned)seed, n, w.value[HAK_KNOB_TCACHE_CAPACITY][1]);
+			/* Not 2 % below the default, at any time. */
+			if (!CHECK(sum >= (int64_t)n * (PPM - PPM / 50), "seed %u, step %u: %lld ppm",
+				   (unsigned)seed, n, (long long)(sum / n)))
+				return;
+		}
+	}
+}
+
+static void better_setting_is_found(void)
+{
+	unsigned found = 0;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		sim_init(&w, seed, 50000);
+		measured_world();
+		speed(HAK_KNOB_HUGE_PAGES, HUGE_PAGES_ALWAYS, 1350000);
+		run(600);
+		found += in_force(HAK_KNOB_HUGE_PAGES) == HUGE_PAGES_ALWAYS;
+	}
+	CHECK(found >= 19, "found by %u of 20", found);
+}
+
+/* Two steps away, each better than the last. */
+static void climbs(void)
+{
+	sim_init(&w, 1, 20000);
+	speed(HAK_KNOB_TCACHE_CAPACITY, 32, 1100000);
+	speed(HAK_KNOB_TCACHE_CAPACITY, 16, 1250000);
+	speed(HAK_KNOB_TCACHE_CAPACITY, 8, 900000);
+	run(2000);
+	CHECK_I64(in_force(HAK_KNOB_TCACHE_CAPACITY), 16, "capacity in force");
+}
+
+/* Memory counts too: same speed, half the fragmentation. */
+static void fragmentation_follows_delay(struct sim *s, const struct ace_decision *d)
+{
+	if (d->what == HAK_KNOB_PURGE_DELAY_MS)
+		s->sample.frag_ppm = d->new_value <= 250 ? 100000 : 400000;
+}
+
+static void memory_is_a_reward(void)
+{
+	sim_init(&w, 1, 20000);
+	w.decided = fragmentation_follows_delay;
+	w.sample.frag_ppm = 400000;
+	run(1500);
+	CHECK(in_force(HAK_KNOB_PURGE_DELAY_MS) <= 250, "purge delay %d",
+	      in_force(HAK_KNOB_PURGE_DELAY_MS));
+}
+
+/* The bound on forgetting: ace_change.h has it at 5 steps for half the rate (7 as the usual
+ * rate follows meanwhile), then the trials of the default's neighbourhood begin anew. */
+static bool changed;
+static void note_change(struct sim *s, const struct ace_decision *d)
+{
+	(void)s;
+	changed |= d->reason == ACE_BECAUSE_CHANGED;
+}
+
+static void change_forgets(void)
+{
+	unsigned steps = 0;
+	sim_init(&w, 1, 20000);
+	speed(HAK_KNOB_HUGE_PAGES, HUGE_PAGES_ALWAYS, 1350000);
+	run(600);
+	REQUIRE(in_force(HAK_KNOB_HUGE_PAGES) == HUGE_PAGES_ALWAYS, "not learnt");
+	w.sample.ops_per_s /= 3;
+	speed(HAK_KNOB_HUGE_PAGES, HUGE_PAGES_ALWAYS, 700000);
+	changed = false;
+	w.decided = note_change;
+	while (!changed && steps++ < 8)
+		run(1);
+	CHECK(changed, "not noticed");
+	everything_at_default("after the change");
+	CHECK_I64(in_force(HAK_KNOB_HUGE_PAGES), HUGE_PAGES_FILLING, "in force after the change");
+	run(600);
+	CHECK_I64(in_force(HAK_KNOB_HUGE_PAGES), HUGE_PAGES_FILLING, "learnt anew");
+}
+
+/* Work comes and goes, ten steps each, at very different rates while it is there: no
+ * trial is judged by an idle step, and the reward of idle steps is not known. */
+static void idle_is_not_judged(void)
+{
+	sim_init(&w, 1, 20000);
+	measured_world();
+	for (unsigned n = 0; n < 400; n++) {
+		w.sample.ops_per_s = n / 10 % 2 == 0 ? SIM_OPS_PER_S : n % 3 == 0 ? 0 : 5000;
+		run(1);
+		if (w.sample.ops_per_s < SIM_OPS_PER_S)
+			CHECK(w.ace.explorer.reward_ppm == -1 && w.ace.explorer.trial.phase == ACE_NO_TRIAL,
+			      "step %u was judged", n);
+	}
+	everything_at_default("after bursts");
+}
+
+static void never_anything_when_idle(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.ops_per_s = 0;
+	run(1000);
+	CHECK_U64(w.decisions, 0, "decisions about an idle program with nothing to give back");
+	w.sample.waste_bytes = 64 << 20;
+	run(10);
+	CHECK(w.scavenges > 0, "free memory of an idle program is left alone");
+	everything_at_default("idle");
+}
+
+/* ---- corrections */
+
+static void diet_kept_only_if_it_helps(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.llc_miss_ppm = 400000;
+	speed(HAK_KNOB_DIET_FACTOR, 90, 1150000);
+	speed(HAK_KNOB_DIET_FACTOR, 75, 800000);
+	run(200);
+	CHECK_I64(in_force(HAK_KNOB_DIET_FACTOR), 90, "diet that helps");
+
+	sim_init(&w, 1, 20000);
+	measured_world();
+	w.sample.llc_miss_ppm = 400000;
+	run(3000);
+	CHECK_I64(in_force(HAK_KNOB_DIET_FACTOR), 100, "diet that does not help");
+	/* The signal stays up all the time; hold-offs of 16, 32 ... 1024 leave at most 8
+	 * corrections, of two moves each; the explorer adds its own trials, far apart. */
+	CHECK(w.moves[HAK_KNOB_DIET_FACTOR] <= 60, "%llu moves of the diet",
+	      (unsigned long long)w.moves[HAK_KNOB_DIET_FACTOR]);
+}
+
+static void diet_ends_when_misses_do(void)
+{
+	sim_init(&w, 1, 10000);
+	w.sample.llc_miss_ppm = 400000;
+	speed(HAK_KNOB_DIET_FACTOR, 90, 1150000);
+	run(200);
+	REQUIRE(in_force(HAK_KNOB_DIET_FACTOR) == 90, "no diet to begin with");
+	w.sample.llc_miss_ppm = 20000;
+	speed(HAK_KNOB_DIET_FACTOR, 90, 1000000);
+	run(400);
+	CHECK_I64(in_force(HAK_KNOB_DIET_FACTOR), 100, "diet after the misses");
+}
+
+static void bundle_grows_on_lock_wait(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.lock_wait_ns_per_s = 100000000;
+	speed(HAK_KNOB_BUNDLE_WIDTH, 64, 1150000);
+	speed(HAK_KNOB_BUNDLE_WIDTH, 128, 900000);
+	run(200);
+	CHECK_I64(in_force(HAK_KNOB_BUNDLE_WIDTH), 64, "bundle width");
+}
+
+static int32_t threshold(unsigned cls)
+{
+	return w.value[HAK_KNOB_DRAIN_THRESHOLD][cls];
+}
+
+static void backlog(unsigned cls, uint32_t blocks)
+{
+	w.sample.class_backlog[cls] = blocks;
+	w.sample.backlog = blocks;
+}
+
+static void drain_threshold_falls_and_rises(void)
+{
+	sim_init(&w, 1, 20000);
+	backlog(3, 255);
+	run(10);
+	CHECK_I64(threshold(3), 64, "below four times the threshold");
+	backlog(3, 1000);
+	run(1);
+	CHECK_I64(threshold(3), 64, "after one step: may be chance");
+	run(1);
+	CHECK_I64(threshold(3), 32, "after two steps");
+	CHECK_I64(threshold(4), 64, "another class");
+	backlog(3, 10);
+	run(3 * 60);
+	CHECK_I64(threshold(3), 64, "restored by the slow loop");
+}
+
+/* A backlog that nothing helps: back, and no further moves while it is there. */
+static void drain_gives_up(void)
+{
+	sim_init(&w, 1, 20000);
+	backlog(3, 5000);
+	run(40);
+	CHECK_I64(threshold(3), 64, "threshold");
+	CHECK_U64(w.class_moves, 2, "moves");
+	run(1000);
+	CHECK_U64(w.class_moves, 2, "moves, long after");
+}
+
+/* Backlogs that jump around the marks, for an hour of 7200 steps, 120 slow ones: each
+ * fall after a rise doubles the calm that the next rise needs (2, 4 ... 64 slow steps),
+ * and each time that falling was futile the pause (64, 128 ... steps): at most six and seven
+ * times in an hour, with two moves each. */
+static void drain_does_not_oscillate(void)
+{
+	sim_init(&w, 7, 20000);
+	for (unsigned n = 0; n < 7200; n++) {
+		backlog(3, (uint32_t)(200 + sim_noise(&w, 200)));
+		run(1);
+	}
+	CHECK(w.class_moves <= 26, "%llu moves", (unsigned long long)w.class_moves);
+}
+
+/* An hour of heavy noise in every signal and no true difference. The pause between trials
+ * doubles with each round of 84 trials that found nothing, so that no more than 400 fit
+ * into 7200 steps, with two moves each; of what is chance not much is kept. */
+static unsigned kept;
+static void count_kept(struct sim *s, const struct ace_decision *d)
+{
+	(void)s;
+	kept += d->reason == ACE_BECAUSE_KEPT;
+}
+
+static void noise_moves_little(void)
+{
+	uint64_t moves = 0;
+	kept = 0;
+	sim_init(&w, 3, 150000);
+	w.decided = count_kept;
+	for (unsigned n = 0; n < 7200; n++) {
+		w.sample.llc_miss_ppm = (int32_t)(150000 + sim_noise(&w, 150000));
+		w.sample.lock_wait_ns_per_s = (uint64_t)(15000000 + sim_noise(&w, 15000000));
+		w.sample.frag_ppm = (uint32_t)(250000 + sim_noise(&w, 100000));
+		run(1);
+	}
+	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
+		moves += w.moves[k];
+	test_say("%u moves, %u kept", (unsigned)moves, kept);
+	CHECK(kept <= 8, "%u settings kept", kept);
+	CHECK(moves <= 800, "%llu moves in 7200 steps", (unsigned long long)moves);
+}
+
+static void fragmentation_scavenges(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.frag_ppm = 500000;
+	w.sample.waste_bytes = 100 << 20;
+	run(60 + 2);
+	CHECK(w.scavenges == 0, "one slow step: may be chance");
+	run(60);
+	CHECK(w.scavenges >= 1, "fragmentation is left alone");
+}
+
+static void rss_growth_scavenges(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.waste_bytes = 100 << 20;
+	run(62);
+	CHECK_U64(w.scavenges, 0, "steady memory");
+	w.sample.rss_bytes += 50 << 20;
+	run(60);
+	CHECK_U64(w.scavenges, 1, "grown memory");
+}
+
+static void pressure_shortens_delay(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.cgroup_limit_bytes = 1 << 30;
+	w.sample.rss_bytes = 800 << 20;
+	w.sample.waste_bytes = 100 << 20;
+	run(5);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay under pressure");
+	CHECK_U64(w.scavenges, 5, "a pass each step");
+	w.sample.rss_bytes = 700 << 20; /* between the marks */
+	run(5);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay between the marks");
+	w.sample.rss_bytes = 600 << 20;
+	run(1);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 500, "delay afterwards");
+}
+
+/* ---- guards */
+
+static void guard_fires(enum ace_guard_verdict verdict, uint64_t figure, uint64_t limit)
+{
+	uint64_t decisions;
+	CHECK_U64(w.ace.stop.verdict, verdict, "guard");
+	CHECK_U64(w.ace.stop.figure, figure, "figure");
+	CHECK_U64(w.ace.stop.limit, limit, "limit");
+	everything_at_default("after a guard");
+	decisions = w.decisions;
+	backlog(3, 100000);
+	run(100);
+	CHECK_U64(w.decisions, decisions, "decisions after the stop");
+}
+
+/* Something for the guard to put back. */
+static void knobs_away_from_default(void)
+{
+	sim_init(&w, 1, 20000);
+	backlog(3, 1000);
+	w.sample.cgroup_limit_bytes = (uint64_t)20000 << 20;
+	w.sample.rss_bytes = (uint64_t)16000 << 20;
+	run(2);
+	REQUIRE(threshold(3) == 32 && w.value[HAK_KNOB_PURGE_DELAY_MS][0] == 10, "not away");
+}
+
+static void latency_guard(void)
+{
+	knobs_away_from_default();
+	w.sample.p99_ns = 10000001;
+	run(1);
+	CHECK(!w.ace.stopped, "one slow interval may be chance");
+	w.sample.p99_ns = 10000000;
+	run(1);
+	w.sample.p99_ns = 10000001;
+	run(2);
+	guard_fires(ACE_GUARD_LATENCY, 10000001, 10000000);
+}
+
+static void rss_guard(void)
+{
+	knobs_away_from_default();
+	w.sample.rss_bytes = (uint64_t)16385 << 20;
+	run(1);
+	guard_fires(ACE_GUARD_RSS, 16385, 16384);
+	/* 90 % of the cgroup's limit, if that is less and the user set nothing. */
+	sim_init(&w, 1, 20000);
+	w.sample.cgroup_limit_bytes = 1000 << 20;
+	w.sample.rss_bytes = 900 << 20;
+	run(1);
+	CHECK(!w.ace.stopped, "at the limit");
+	w.sample.rss_bytes = 901 << 20;
+	run(1);
+	guard_fires(ACE_GUARD_RSS, 901, 900);
+}
+
+static void cpu_guard(void)
+{
+	knobs_away_from_default();
+	w.sample.ace_cpu_ppm = 50001;
+	run(2);
+	guard_fires(ACE_GUARD_CPU, 50001, 50000);
+}
+
+static void pinned_knobs_stay(void)
+{
+	struct ace_config config;
+	bool pinned[HAK_KNOB_COUNT];
+	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
+		pinned[k] = true;
+	sim_limits(&config);
+	sim_init_with(&w, 1, 20000, &config, pinned);
+	w.sample.llc_miss_ppm = 500000;
+	w.sample.lock_wait_ns_per_s = 500000000;
+	w.sample.frag_ppm = 500000;
+	backlog(3, 100000);
+	run(500);
+	CHECK_U64(w.decisions, 0, "decisions about pinned knobs");
+}
+
+static const struct test_case cases[] = {
+	{ "default_stays_where_it_is_best", default_stays_where_it_is_best },
+	{ "better_setting_is_found", better_setting_is_found },
+	{ "climbs", climbs },
+	{ "memory_is_a_reward", memory_is_a_reward },
+	{ "change_forgets", change_forgets },
+	{ "idle_is_not_judged", idle_is_not_judged },
+	{ "never_anything_when_idle", never_anything_when_idle },
+	{ "diet_kept_only_if_it_helps", diet_kept_only_if_it_helps },
+	{ "diet_ends_when_misses_do", diet_ends_when_misses_do },
+	{ "bundle_grows_on_lock_wait", bundle_grows_on_lock_wait },
+	{ "drain_threshold_falls_and_rises", drain_threshold_falls_and_rises },
+	{ "drain_gives_up", drain_gives_up },
+	{ "drain_does_not_oscillate", drain_does_not_oscillate },
+	{ "noise_moves_little", noise_moves_little },
+	{ "fragmentation_scavenges", fragmentation_scavenges },
+	{ "rss_growth_scavenges", rss_growth_scavenges },
+	{ "pressure_shortens_delay", pressure_shortens_delay },
+	{ "latency_guard", latency_guard },
+	{ "rss_guard", rss_guard },
+	{ "cpu_guard", cpu_guard },
+	{ "pinned_knobs_stay", pinned_knobs_stay },
+};
+
+int main(int argc, char **argv)
+{
+	return TEST_MAIN(argc, argv, cases);
+}

@@ -1,0 +1,127 @@
+/* The heap profile: the probabilities, sums against what was allocated, samples that go
+ * with their blocks, the file. */
+#include "common/profile.h"
+
+#include <fcntl.h>
+#include <math.h>
+
+#include "common/entry.h"
+#include "unit.h"
+
+enum { RATE = 65536, KEPT = 4000 };
+
+static void probabilities(void)
+{
+	static const size_t sizes[] = { 16, 100, 4096, 65536, 1 << 20, 3 << 20 };
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(sizes); i++) {
+		double expected = -expm1(-(double)sizes[i] / (512 * 1024));
+		double found = (double)profile_probability(sizes[i], 512 * 1024) * 0x1p-64;
+		CHECK(fabs(found - expected) <= expected * 1e-4 + 1e-12, "%zu bytes: %.9f, not %.9f",
+		      sizes[i], found, expected);
+	}
+	CHECK(profile_probability(SIZE_MAX / 4, 1) == UINT64_MAX, "a huge block is certain");
+}
+
+/* Within four standard deviations: 2 % and less where there are 40000 samples. */
+static void sum_is_right(const char *what, uint64_t found, uint64_t expected)
+{
+	double samples = (double)expected / RATE;
+	double error = ((double)found - (double)expected) / (double)expected;
+	test_say("%s: %.1f MiB, %+.2f %%, about %.0f samples", what, (double)expected * 0x1p-20,
+		 error * 100, samples);
+	CHECK(fabs(error) <= 4 / sqrt(samples), "%s: %llu, not %llu", what, (unsigned long long)found,
+	      (unsigned long long)expected);
+}
+
+static void sums_are_unbiased(void)
+{
+	/* Sizes of classes: readers see those. Small, not cached any more, large. */
+	static const size_t sizes[] = { 64, 512, 4096, 8192, 16384, 131072 };
+	static void *kept[KEPT];
+	const unsigned rounds = test_scaled(18000, 2000);
+	uint64_t rng = unit_seed(), live = 0, all = 0, live_found, all_found;
+	REQUIRE(profile_set_rate(RATE) == 0, "no memory");
+	profile_seed(rng);
+	/* The cache that filled before has to be used up. */
+	for (unsigned i = 0; i < 70000; i++)
+		entry_free(test_opaque(entry_malloc(64)));
+	profile_sums(&live_found, &all_found);
+	all = all_found;
+	for (unsigned i = 0; i < rounds * HAK_ARRAY_LEN(sizes); i++) {
+		size_t bytes = sizes[unit_below(&rng, HAK_ARRAY_LEN(sizes))];
+		unsigned place = unit_below(&rng, KEPT);
+		if (kept[place] != NULL) {
+			live -= entry_usable_bytes(kept[place], "test");
+			entry_free(kept[place]);
+		}
+		kept[place] = entry_malloc(bytes);
+		all += bytes;
+		live += bytes;
+	}
+	profile_sums(&live_found, &all_found);
+	sum_is_right("allocated", all_found, all);
+	sum_is_right("live", live_found, live);
+	for (unsigned i = 0; i < KEPT; i++)
+		entry_free(kept[i]);
+	profile_sums(&live_found, &all_found);
+	CHECK_U64(live_found, 0, "live bytes when all are freed");
+	CHECK_U64(profile_samples(), 0, "samples when all are freed");
+	CHECK_U64(atomic_load_relaxed(&profile_live_spans), 0, "large ones");
+	REQUIRE(profile_set_rate(0) == 0, "off");
+}
+
+static void realloc_moves_samples(void)
+{
+	uint64_t live, all;
+	void *p;
+	REQUIRE(profile_set_rate(1) == 0, "on");
+	p = entry_malloc(200000);
+	for (size_t bytes = 200000; bytes < 64000000; bytes *= 2)
+		p = entry_realloc(p, bytes);
+	CHECK(profile_samples() >= 1, "no sample of a block that was surely sampled");
+	entry_free(p);
+	profile_sums(&live, &all);
+	CHECK_U64(profile_samples(), 0, "samples after realloc and free");
+	REQUIRE(profile_set_rate(0) == 0, "off");
+}
+
+static HAK_NOINLINE void *allocate_here(void)
+{
+	return test_opaque(entry_malloc(300000));
+}
+
+static void file_is_written(void)
+{
+	char path[] = "/tmp/hakmem-profile-XXXXXX", text[4096];
+	int fd = mkstemp(path);
+	int64_t bytes = 0;
+	void *p;
+	ssize_t n;
+	REQUIRE(fd >= 0, "no temporary file");
+	REQUIRE(profile_set_rate(1000) == 0, "on");
+	p = allocate_here();
+	CHECK_I64(profile_dump(path, &bytes), -EEXIST, "a file that is there");
+	unlink(path);
+	close(fd);
+	CHECK_I64(profile_dump(path, &bytes), 0, "dump");
+	fd = open(path, O_RDONLY);
+	n = read(fd, text, sizeof(text) - 1);
+	REQUIRE(n > 0, "an empty file");
+	text[n] = '\0';
+	CHECK(strncmp(text, "heap profile: ", 14) == 0, "it begins: %.60s", text);
+	CHECK(strstr(text, "@ heap_v2/1000\n") != NULL, "no rate");
+	CHECK(strstr(text, "@ 0x") != NULL || test_under_qemu(), "no stack");
+	CHECK(bytes > n || strstr(text, "MAPPED_LIBRARIES:") != NULL, "no mappings");
+	close(fd);
+	unlink(path);
+	entry_free(p);
+	REQUIRE(profile_set_rate(0) == 0, "off");
+}
+
+static const struct test_case cases[] = {
+	{ "probabilities", probabilities },
+	{ "sums_are_unbiased", sums_are_unbiased },
+	{ "realloc_moves_samples", realloc_moves_samples },
+	{ "file_is_written", file_is_written },
+};
+UNIT_MAIN(cases)

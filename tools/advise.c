@@ -1,0 +1,97 @@
+/* hakmem advise: the settings that a process has come to, as variables that pin them
+ * for its next start. */
+#include <ctype.h>
+#include <string.h>
+
+#include "commands.h"
+#include "page.h"
+#include "say.h"
+
+static void print_variable(const char *knob, int32_t value, const char *words)
+{
+	char name[64];
+	unsigned i = 0;
+	for (; knob[i] != '\0' && i + 1 < sizeof(name); i++)
+		name[i] = (char)toupper((unsigned char)knob[i]);
+	name[i] = '\0';
+	if (words != NULL)
+		printf("export HAKMEM_%s=%s\n", name, words);
+	else
+		printf("export HAKMEM_%s=%d\n", name, value);
+}
+
+/* The one knob whose values are words. */
+static const char *word_of(const char *knob, int32_t value)
+{
+	static const char *const huge_pages[] = { "off", "filling", "always" };
+	if (strcmp(knob, "huge_pages") != 0 || value < 0 || value > 2)
+		return NULL;
+	return huge_pages[value];
+}
+
+/* The last reason that was given for a knob, or NULL. */
+static const char *last_reason(const struct statpage *p, unsigned knob)
+{
+	uint64_t first = p->ndecisions < STATPAGE_DECISIONS ? 0 : p->ndecisions - STATPAGE_DECISIONS;
+	for (uint64_t n = p->ndecisions; n-- > first;)
+		if (p->decisions[n % STATPAGE_DECISIONS].knob == (int32_t)knob)
+			return p->decisions[n % STATPAGE_DECISIONS].reason;
+	return NULL;
+}
+
+static unsigned classes_apart(const struct statpage *p, unsigned knob)
+{
+	unsigned n = 0;
+	for (unsigned cls = 1; cls <= p->nclasses; cls++)
+		n += p->now.knobs[knob][cls] != p->now.knobs[knob][0];
+	return n;
+}
+
+static void print_advice(const struct statpage *p)
+{
+	unsigned printed = 0;
+	char t[SIZE_TEXT_BYTES];
+	printf("# %s, process %d, after %s\n", p->exe, p->pid,
+	       time_text(t, (double)p->now.time_ms / 1000));
+	for (unsigned k = 0; k < p->nknobs; k++) {
+		const struct statpage_knob *knob = &p->knobs[k];
+		const char *reason = last_reason(p, k);
+		unsigned apart = knob->per_class ? classes_apart(p, k) : 0;
+		if (p->now.knobs[k][0] != knob->default_value) {
+			if (reason != NULL)
+				printf("# %s\n", reason);
+			print_variable(knob->name, p->now.knobs[k][0], word_of(knob->name, p->now.knobs[k][0]));
+			printed++;
+		}
+		if (apart > 0) {
+			printf("# %s is different in %u classes, which no variable can say\n", knob->name,
+			       apart);
+			printed++;
+		}
+	}
+	if (printed == 0)
+		puts("# every knob is at its default: nothing to set");
+}
+
+int command_advise(int argc, char **argv)
+{
+	static struct statpage page;
+	struct page_file file;
+	enum page_error e;
+	pid_t pid;
+	int code;
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+		return usage_error("advise", "a process number, or nothing, is meant");
+	pid = page_choose(argc == 2 ? argv[1] : NULL, "advise", &code);
+	if (pid == 0)
+		return code;
+	e = page_open(&file, pid, false);
+	if (e == PAGE_OK) {
+		e = page_read(&file, &page);
+		page_close(&file);
+	}
+	if (e != PAGE_OK)
+		return page_explain(e, pid);
+	print_advice(&page);
+	return EXIT_OK;
+}
