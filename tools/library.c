@@ -18,7 +18,7 @@ static bool take(const char *candidate, char *path, unsigned size)
 bool library_find(const char *wanted, char *path, unsigned size)
 {
 	/* From the directory of the command. */
-	static const char *const places[] = { "libhakmem.so", HAKMEM_LIBDIR_FROM_BIN "/libhakmem.so",
+	static const char *const places[] = { "../libhakmem.so", HAKMEM_LIBDIR_FROM_BIN "/libhakmem.so",
 					      HAKMEM_LIBDIR_FROM_BIN "/libhakmem.so.0" };
 	char exe[PATH_MAX], candidate[PATH_MAX + 64];
 	ssize_t n;
