@@ -215,9 +215,13 @@ static void op_alloc(struct worker *w)
 
 static void free_block(struct rng *rng, const struct shadow_block *b, const char *what)
 {
+	/* A sized free is for blocks of malloc, calloc and realloc (C23, 7.24.3.4); and under faults a
+	 * realloc that would shrink a block may have kept it, much larger than asked. */
+	bool sized = b->align == 16 && !cfg.may_fail;
+
 	leave(b, what);
 	errno = EDOM;
-	switch (rng_below(rng, 6)) {
+	switch (sized ? rng_below(rng, 6) : 2 + rng_below(rng, 4)) {
 	case 0:
 		st_free_sized(b->at, b->asked);
 		break;
