@@ -249,6 +249,9 @@ static void purged_pages(void)
 	CHECK_U64(metrics().kept_bytes, full.kept_bytes, "kept, with all of them in use again");
 	for (unsigned i = 0; i < N; i++)
 		hak_free(blocks[i]);
+	/* Now that nothing is live, what is missing would show. */
+	CHECK(metrics().kept_bytes >= N * BYTES - HAK_UNIT_BYTES, "%llu bytes kept, of blocks that nothing has given back",
+	      (unsigned long long)metrics().kept_bytes);
 	hak_purge();
 }
 
