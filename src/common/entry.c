@@ -337,12 +337,15 @@ static HAK_COLD void free_checked(void *p, const struct place *at, const struct 
 	}
 }
 
-/* Can a block of `usable` bytes have been made, or kept by a realloc, for a request of
- * `bytes`? */
-static bool size_is_plausible(size_t bytes, size_t align, size_t usable)
+/* Can a block of `usable` bytes be what this call takes it for? A sized delete names the
+ * size that new got. The C forms may name any size that fits: a block for an alignment, or
+ * one that a realloc has shrunk, is larger than what was asked for. */
+static bool size_is_plausible(const struct free_call *call, size_t usable)
 {
-	size_t aligned = align_up(max_size(bytes, 1), align); /* 0: it wraps */
-	return bytes <= usable && (aligned >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN);
+	size_t aligned = align_up(max_size(call->bytes, 1), call->align); /* 0: it wraps */
+	if (call->bytes > usable)
+		return false;
+	return call->origin == ORIGIN_MALLOC || aligned >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN;
 }
 
 static void free_any(void *p, const struct free_call *call)
@@ -358,7 +361,7 @@ static void free_any(void *p, const struct free_call *call)
 	} else if (HAK_UNLIKELY(options.check_full) && at.kind != UNIT_GUARD &&
 		   at.kind != UNIT_EMERGENCY) {
 		free_checked(p, &at, call);
-	} else if (call->sized && !size_is_plausible(call->bytes, call->align, place_bytes(&at, p))) {
+	} else if (call->sized && !size_is_plausible(call, place_bytes(&at, p))) {
 		report_wrong_size((uintptr_t)p, place_bytes(&at, p), call);
 	} else {
 		release(p, &at, call);
