@@ -206,7 +206,7 @@ static void counted(void)
 		munmap(p, n);
 		sample(1, 0);
 		r = missrate_total();
-	} while (r.source == COUNTER_SOURCE_NONE && test_now_ms() < end);
+	} while (r.source != COUNTER_SOURCE_SOFTWARE && r.samples == 0 && test_now_ms() < end);
 	counters_stop();
 	if (r.source == COUNTER_SOURCE_SOFTWARE) {
 		test_skip_case("this kernel has no perf events, or does not let us");
