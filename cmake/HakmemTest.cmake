@@ -83,7 +83,7 @@ endfunction()
 function(hakmem_test_properties name label timeout serial)
 	if(HAKMEM_SANITIZE STREQUAL "thread")
 		# Threads after a fork are the point of some tests.
-		list(APPEND ARGN TSAN_OPTIONS=die_after_fork=0)
+		list(PREPEND ARGN TSAN_OPTIONS=die_after_fork=0)
 	elseif(HAKMEM_SANITIZE STREQUAL "undefined")
 		list(APPEND ARGN UBSAN_OPTIONS=print_stacktrace=1)
 	endif()

@@ -31,4 +31,13 @@
 #define HAK_ARCH_MAX_PAGE_BYTES 4096
 #endif
 
+/* From a frame pointer to its record, which holds the caller's frame pointer and the return
+ * address. On RISC-V the pointer is the end of the frame (RISC-V ELF psABI, frame pointer
+ * convention). */
+#if defined(__riscv)
+#define HAK_ARCH_FRAME_RECORD (-2 * (int)sizeof(void *))
+#else
+#define HAK_ARCH_FRAME_RECORD 0
+#endif
+
 #endif

@@ -32,13 +32,13 @@ uint64_t report_count(void)
 
 /* Not on the stack, which may be a signal handler's small one. */
 static struct {
-	_Atomic bool taken;
+	_Atomic uint32_t taken;
 	char text[REPORT_BYTES];
 } buffers[REPORTS_AT_ONCE];
 
 struct report {
 	struct text text;
-	_Atomic bool *taken;
+	_Atomic uint32_t *taken;
 };
 
 static void report_begin(struct report *r, const char *prefix)
@@ -46,8 +46,8 @@ static void report_begin(struct report *r, const char *prefix)
 	atomic_add_relaxed(&count, 1);
 	*r = (struct report){ .taken = NULL };
 	for (unsigned i = 0; i < REPORTS_AT_ONCE && r->taken == NULL; i++) {
-		bool no = false;
-		if (atomic_cas_acquire(&buffers[i].taken, &no, true)) {
+		uint32_t no = 0;
+		if (atomic_cas_acquire(&buffers[i].taken, &no, 1)) {
 			r->taken = &buffers[i].taken;
 			text_init(&r->text, buffers[i].text, REPORT_BYTES);
 		}
@@ -82,7 +82,7 @@ static void report_end(struct report *r, const struct stack *stack, const struct
 	if (atomic_load_relaxed(&count) <= REPORTS_MAX)
 		diag_write(&r->text);
 	if (r->taken != NULL)
-		atomic_store_release(r->taken, false);
+		atomic_store_release(r->taken, 0);
 	if (!options.on_error_report)
 		abort();
 }

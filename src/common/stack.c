@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "arch/detect.h"
 #include "common/diag.h"
 
 enum {
@@ -37,19 +38,24 @@ static uintptr_t code_address(uintptr_t word)
 	return word & ((UINT64_C(1) << HAK_ADDRESS_BITS) - 1);
 }
 
+static uintptr_t record_of(uintptr_t frame)
+{
+	return frame + (uintptr_t)HAK_ARCH_FRAME_RECORD;
+}
+
 static void walk(struct stack *out, unsigned n, uintptr_t frame)
 {
 	uintptr_t probed = 0;
 	while (n < STACK_FRAMES_MAX && frame != 0 && frame % sizeof(uintptr_t) == 0) {
-		uintptr_t next, pc;
-		uintptr_t last = (frame + sizeof(uintptr_t)) / PROBE_BYTES;
-		if (frame / PROBE_BYTES != probed || last != probed) {
-			if (!stack_is_readable(frame))
+		uintptr_t next, pc, record = record_of(frame);
+		uintptr_t last = (record + sizeof(uintptr_t)) / PROBE_BYTES;
+		if (record / PROBE_BYTES != probed || last != probed) {
+			if (!stack_is_readable(record))
 				break;
 			probed = last;
 		}
-		next = word_at(frame);
-		pc = code_address(word_at(frame + sizeof(uintptr_t)));
+		next = word_at(record);
+		pc = code_address(word_at(record + sizeof(uintptr_t)));
 		if (pc == 0)
 			break;
 		out->frames[n++] = pc;
@@ -63,9 +69,10 @@ static void walk(struct stack *out, unsigned n, uintptr_t frame)
 
 void stack_capture(struct stack *out)
 {
-	/* Read now: the call below may be a tail call, which takes this frame's place. */
-	uintptr_t callers_frame = word_at((uintptr_t)__builtin_frame_address(0));
+	uintptr_t callers_frame = word_at(record_of((uintptr_t)__builtin_frame_address(0)));
 	stack_capture_from(out, (uintptr_t)__builtin_return_address(0), callers_frame);
+	/* No tail call, which would take this frame's place, and leave it without a record. */
+	__asm__ volatile("" ::: "memory");
 }
 
 void stack_capture_from(struct stack *out, uintptr_t pc, uintptr_t frame)
