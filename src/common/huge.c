@@ -20,6 +20,8 @@ enum {
 	CACHE_PROVISIONAL_ONE = 32 << 20,
 	CACHE_MAX_ALL = 384 << 20, /* one and a half times the knob's largest candidate */
 	PURGE_STEP = 4 << 20, /* unmapped at once: well below a millisecond */
+	/* Of so many bytes that are freed one is unmapped, of what is free longest. */
+	FREED_PER_UNMAPPED = 128,
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
 	GROWTH_SPARE = 4,
 	/* From this size on it asks for huge pages: at most a quarter is touched in vain. */
@@ -40,6 +42,7 @@ static uint64_t nonempty_buckets;   /* the heads of the others are not made yet 
 static _Atomic size_t cached_bytes; /* written under lock; <= CACHE_MAX_ALL */
 static _Atomic uint64_t declined_bytes; /* written under lock */
 static _Atomic uint64_t unmapped_bytes;
+static size_t turnover_bytes;       /* freed since something was last unmapped for its age */
 static struct meta_pool records;
 
 struct lock *huge_lock(void)
@@ -264,6 +267,21 @@ static void make_room_locked(size_t bytes, struct list_node *gone)
 			       gone);
 }
 
+/* `bytes` are freed. The clock alone would keep, in a program that frees all the time, whatever
+ * page it ever touched: extents that merge with what was just freed never grow old. What
+ * this costs is bounded whatever the program does: it gets one part in FREED_PER_UNMAPPED of
+ * what it frees from the kernel again. What is unmapped is put in `gone`. */
+static void turnover_locked(size_t bytes, struct list_node *gone)
+{
+	struct huge *oldest = oldest_locked();
+	turnover_bytes += bytes;
+	if (turnover_bytes < (size_t)FREED_PER_UNMAPPED * PURGE_STEP)
+		return;
+	turnover_bytes = 0;
+	if (oldest != NULL)
+		list_push_back(gone, &take_top_locked(oldest, PURGE_STEP)->link);
+}
+
 /* h, entered nowhere, becomes a free extent, one with those beside it. What is too much
  * is put in `gone`, for unmap_all(). */
 static void release_locked(struct huge *h, struct list_node *gone)
@@ -272,6 +290,7 @@ static void release_locked(struct huge *h, struct list_node *gone)
 		decline_locked(h, gone);
 		return;
 	}
+	turnover_locked(h->mapped_bytes, gone);
 	make_room_locked(h->mapped_bytes, gone);
 	merge_locked(h, extent_at_locked(h->base - 1));
 	merge_locked(h, extent_at_locked(end_of(h)));
@@ -408,8 +427,10 @@ static struct huge *take_due(uint32_t delay_ms)
 	e = oldest_locked();
 	if (e != NULL && os_now_ms() - e->freed_at_ms < delay_ms)
 		e = NULL;
-	if (e != NULL)
+	if (e != NULL) {
 		e = take_top_locked(e, PURGE_STEP);
+		turnover_bytes = 0;
+	}
 	lock_release(&lock);
 	return e;
 }
