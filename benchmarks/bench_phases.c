@@ -8,6 +8,8 @@
  *   burst   a burst of work on a large live set; then idle, 1 % of it live.
  *   pulse   the same, but for a fifth of a phase, and idle for the rest of two.
  *   shrink  a large live set; then a tenth of it, chosen at random, and few operations.
+ *   startup 32 threads that make and free 200 blocks at a time, as fast as they can for a fifth of a
+ *           phase; then smaller ones, few a second.
  *   pool    32 threads that serve requests, few a second each: 200 blocks that are freed together; the
  *           second phase has smaller blocks.
  *
@@ -46,6 +48,8 @@ static const struct pattern patterns[] = {
 			{ .idle = true, .live = 4000, .tenths = 18 } } },
 	{ "shrink", 1, { { .live = 400000, .low = 16, .high = 1024 },
 			 { .live = 40000, .low = 16, .high = 1024, .rate = 50000 } } },
+	{ "startup", 32, { { .live = 200, .low = 16, .high = 32768, .requests = true, .tenths = 2 },
+			   { .live = 200, .low = 16, .high = 512, .requests = true, .rate = 1000 } } },
 	{ "pool", 32, { { .live = 200, .low = 16, .high = 32768, .requests = true, .rate = 2000 },
 			{ .live = 200, .low = 16, .high = 2048, .requests = true, .rate = 2000 } } },
 };

@@ -7,6 +7,7 @@ enum {
 	WINDOW_STEPS = 6,
 	/* A mean of so much must have gone back per second for it to be worth a trial. */
 	MIN_RETURNED_BYTES = 4 << 20,
+	MUCH_CPU = PPM / 2,
 	SHORT_DELAY_MS = 10,
 	TOLERATED_COST = PPM / 200,
 	TOLERATED_PART = 8,              /* of the usual cost */
@@ -27,7 +28,13 @@ static void window_begin(struct ace_early *y, enum ace_early_phase phase)
 	y->phase = phase;
 	y->steps = 0;
 	y->cost_sum = y->highest_cost = 0;
-	y->returned_sum = 0;
+	y->returned_sum = y->cpu_sum = 0;
+}
+
+/* At the end of a window. */
+static bool was_busy(const struct ace_early *y)
+{
+	return y->cpu_sum / WINDOW_STEPS > MUCH_CPU;
 }
 
 static void put(struct ace_explorer *e, struct ace_settings *s, int32_t delay_ms,
@@ -71,7 +78,7 @@ void ace_early_again(struct ace_early *y, struct ace_explorer *e, struct ace_set
 static void watched(struct ace_early *y, struct ace_explorer *e, struct ace_settings *s)
 {
 	const bool in_vain = y->returned_sum / WINDOW_STEPS >= MIN_RETURNED_BYTES;
-	if (!in_vain || y->hold_steps > 0 || s->pinned[KNOB] || s->value[KNOB][0] <= SHORT_DELAY_MS) {
+	if (!in_vain || was_busy(y) || y->hold_steps > 0 || s->pinned[KNOB] || s->value[KNOB][0] <= SHORT_DELAY_MS) {
 		window_begin(y, ACE_EARLY_WATCHING);
 		return;
 	}
@@ -87,7 +94,7 @@ static bool too_costly(const struct ace_early *y)
 	int64_t tolerated = y->usual_cost + y->usual_cost / TOLERATED_PART + TOLERATED_COST;
 	if (y->highest_cost > y->usual_highest + y->usual_highest / TOLERATED_PART + BREAK_OFF_COST)
 		return true;
-	return y->steps == WINDOW_STEPS && y->cost_sum / WINDOW_STEPS > tolerated;
+	return y->steps == WINDOW_STEPS && (was_busy(y) || y->cost_sum / WINDOW_STEPS > tolerated);
 }
 
 void ace_early_fast(struct ace_early *y, struct ace_explorer *e, struct ace_settings *s,
@@ -97,6 +104,7 @@ void ace_early_fast(struct ace_early *y, struct ace_explorer *e, struct ace_sett
 	y->steps++;
 	y->cost_sum += cost;
 	y->returned_sum += sample->returned_bytes_per_s;
+	y->cpu_sum += sample->cpu_ppm;
 	if (cost > y->highest_cost)
 		y->highest_cost = cost;
 	if (y->hold_steps > 0)

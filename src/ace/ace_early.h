@@ -6,6 +6,9 @@
  * the kernel. They are counted, so the verdict has none of the noise of throughput. The short
  * delay is kept while a window costs no more than those before did; a failure holds off
  * 16 steps, then 32 ... 1024, so it cannot swing.
+ *
+ * Only for a process that uses less than half a processor: releasing parts of huge pages costs
+ * a busy one more than the pages show.
  */
 #ifndef HAK_ACE_EARLY_H
 #define HAK_ACE_EARLY_H
@@ -20,6 +23,7 @@ struct ace_early {
 	int64_t cost_sum;        /* of this window */
 	int64_t highest_cost;    /* of its steps */
 	uint64_t returned_sum;   /* bytes per second */
+	uint64_t cpu_sum;        /* of one processor */
 	int64_t usual_cost;      /* mean of the window before the trial */
 	int64_t usual_highest;
 	uint32_t hold_steps, next_hold_steps;

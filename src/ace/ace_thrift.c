@@ -3,6 +3,7 @@
 #include "ace/ace_cost.h"
 
 enum {
+	IDLE_OPS_PER_S = 1000,
 	FEW_OPS = PPM / 100,
 	MANY_OPS = PPM / 50,
 	FEW_PAGES = PPM / 100,
@@ -70,7 +71,7 @@ void ace_thrift_end(struct ace_thrift *t, struct ace_explorer *e, struct ace_set
 
 static bool is_light(const struct ace_sample *sample)
 {
-	return ace_cost_of_ops(sample) <= FEW_OPS && ace_cost_of_pages(sample) <= FEW_PAGES;
+	return sample->ops_per_s >= IDLE_OPS_PER_S && ace_cost_of_ops(sample) <= FEW_OPS && ace_cost_of_pages(sample) <= FEW_PAGES;
 }
 
 void ace_thrift_fast(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,

@@ -5,6 +5,9 @@
  * hit, and it ends when that is 2 %, or when the memory that goes back and comes again costs
  * more than 2 % for several steps. Each return doubles the steps that the next beginning takes,
  * so a load that comes and goes cannot make the knobs swing. Nothing is judged meanwhile.
+ *
+ * Not for a program that does nothing at all: what it has freed goes back as it is, caches of
+ * threads that sleep cannot be reached, and the next burst would find everything slow.
  */
 #ifndef HAK_ACE_THRIFT_H
 #define HAK_ACE_THRIFT_H

@@ -15,8 +15,8 @@ enum {
 	 * block. It is for the holes between live blocks, too: with less than about twice the live
 	 * bytes, blocks that come and go are mapped and unmapped all the time. */
 	CACHE_MIN_ALL = 192 << 20,
-	/* What is kept of larger ones goes before anything else is mapped: so keeping them never
-	 * takes more memory than not keeping them. */
+	/* What is kept of larger ones goes before anything else is mapped or grows: so keeping them
+	 * never takes more memory than not keeping them. */
 	CACHE_PROVISIONAL_ONE = 32 << 20,
 	CACHE_MAX_ALL = 384 << 20, /* one and a half times the knob's largest candidate */
 	PURGE_STEP = 4 << 20, /* unmapped at once: well below a millisecond */
@@ -362,6 +362,16 @@ static void give_up_provisional_locked(struct list_node *gone)
 	}
 }
 
+static void give_up_provisional(void)
+{
+	struct list_node gone;
+	list_init(&gone);
+	lock_acquire(&lock);
+	give_up_provisional_locked(&gone);
+	lock_release(&lock);
+	unmap_all(&gone);
+}
+
 /* A live block; mapped_bytes are whole units, usable_bytes whole pages. */
 static struct huge *block_alloc(size_t mapped_bytes, size_t usable_bytes, size_t align,
 				bool *zeroed)
@@ -378,7 +388,7 @@ static struct huge *block_alloc(size_t mapped_bytes, size_t usable_bytes, size_t
 	taken = take_free_locked(h, mapped_bytes, align);
 	if (taken)
 		live_insert_locked(h);
-	else if (mapped_bytes > CACHE_PROVISIONAL_ONE)
+	else
 		give_up_provisional_locked(&gone);
 	lock_release(&lock);
 	unmap_all(&gone);
@@ -564,8 +574,10 @@ static struct huge *grow(struct huge *h, size_t least, size_t roomy)
 {
 	struct huge *copy;
 	bool movable;
-	if (grow_into_free(h, least, roomy) || grow_in_place(h, roomy, &movable) ||
-	    (movable && grow_by_moving(h, roomy)))
+	if (grow_into_free(h, least, roomy))
+		return h;
+	give_up_provisional();
+	if (grow_in_place(h, roomy, &movable) || (movable && grow_by_moving(h, roomy)))
 		return h;
 	copy = grow_by_copying(h, roomy);
 	if (copy != NULL)

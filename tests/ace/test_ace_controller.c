@@ -153,12 +153,6 @@ static void idle_is_not_judged(void)
 	everything_at_default("after bursts");
 }
 
-static void thrifty(const char *when, int32_t capacity)
-{
-	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], capacity, when);
-	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, when);
-}
-
 static void never_anything_when_idle(void)
 {
 	sim_init(&w, 1, 20000);
@@ -168,10 +162,16 @@ static void never_anything_when_idle(void)
 	w.sample.waste_bytes = 64 << 20;
 	run(10);
 	CHECK(w.scavenges > 0, "free memory of an idle program is left alone");
-	thrifty("idle", 64);
+	everything_at_default("idle");
 }
 
 /* ---- memory */
+
+static void thrifty(const char *when, int32_t capacity)
+{
+	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], capacity, when);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, when);
+}
 
 /* Allocation is a small part of the work: caches and delay at once, back at once. */
 static void thrift_follows_the_load(void)
@@ -191,6 +191,10 @@ static void thrift_follows_the_load(void)
 	w.sample.ops_per_s = 140000;
 	run(1);
 	everything_at_default("at a load");
+	w.sample.ops_per_s = 900;
+	run(20);
+	everything_at_default("idle");
+	w.sample.ops_per_s = 140000;
 	run(100);
 	everything_at_default("as long as it lasts");
 }
@@ -203,7 +207,7 @@ static void thrift_is_not_for_the_busy(void)
 	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
 	run(20);
 	CHECK(!w.ace.thrift.on, "80000 operations per second are 1.2 %% of a processor");
-	w.sample.ops_per_s = 100;
+	w.sample.ops_per_s = 2000;
 	w.sample.faults_per_s = 15000;
 	run(20);
 	CHECK(!w.ace.thrift.on, "15000 pages per second are 1.5 %% of a processor");
@@ -249,6 +253,11 @@ static void delay_is_short_where_it_is_in_vain(void)
 	w.sample.ops_per_s /= 3; /* another workload */
 	run(20);
 	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay after a change");
+	w.sample.cpu_ppm = 600000;
+	run(12);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 500, "delay of a busy program");
+	run(1000);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 500, "delay of a busy program, later");
 }
 
 /* With the short delay memory comes again that did not before: three times the pages. */

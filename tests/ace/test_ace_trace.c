@@ -88,6 +88,8 @@ static void record(void)
 	w.sample.waste_bytes = 50 << 20;
 	w.sample.cached_bytes = 20 << 20;
 	for (unsigned n = 0; n < 20; n++)
+		step(2000, 20000, 0, 100000, 100);
+	for (unsigned n = 0; n < 20; n++)
 		step(n % 2 * 500, 20000, 0, 600000, 500);
 	for (unsigned n = 0; n < 200; n++)
 		step(3000000, 20000, 0, 600000, 300 + n);

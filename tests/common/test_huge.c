@@ -273,6 +273,13 @@ static void larger_ones(void)
 	p = alloc(61 * MIB);
 	counted(2, 81 * MIB, 0);
 	huge_free(record_of(p));
+	counted(1, 20 * MIB, 61 * MIB);
+	p = huge_resize(record_of(q), 90 * MIB); /* not into what is free: it grows from the kernel */
+	REQUIRE(p != NULL, "no room to grow");
+	CHECK_U64(huge_cached_bytes(), 0, "bytes kept beside a block that grows");
+	huge_free(record_of(p));
+	q = alloc(20 * MIB);
+	counted(1, 20 * MIB, 0);
 	huge_free(record_of(alloc(64 * MIB + 1))); /* no room for it beside the other */
 	counted(1, 20 * MIB, 0);
 	knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 256);
