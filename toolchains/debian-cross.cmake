@@ -15,7 +15,9 @@ set(CMAKE_LIBRARY_ARCHITECTURE ${HAKMEM_CROSS_TRIPLE})
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 
 set(HAKMEM_QEMU_PAGE_SIZE "" CACHE STRING "Page size in bytes that qemu-user shows; empty: its default")
-set(CMAKE_CROSSCOMPILING_EMULATOR ${HAKMEM_QEMU_PROGRAM} -L /usr/${HAKMEM_CROSS_TRIPLE} -cpu ${HAKMEM_QEMU_CPU})
+# qemu forks its guest with whatever locks its other threads hold. GLib's slices, of which
+# qemu 7.2 allocates while it translates, have such locks; malloc is whole after a fork.
+set(CMAKE_CROSSCOMPILING_EMULATOR env G_SLICE=always-malloc ${HAKMEM_QEMU_PROGRAM} -L /usr/${HAKMEM_CROSS_TRIPLE} -cpu ${HAKMEM_QEMU_CPU})
 if(HAKMEM_QEMU_PAGE_SIZE)
 	list(APPEND CMAKE_CROSSCOMPILING_EMULATOR -p ${HAKMEM_QEMU_PAGE_SIZE})
 endif()

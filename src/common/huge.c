@@ -16,6 +16,8 @@ enum {
 	CACHE_MAX_ONE = 32 << 20,
 	CACHE_MAX_ALL = 192 << 20,
 	PURGE_STEP = 4 << 20, /* unmapped at once: well below a millisecond */
+	/* Of so many bytes that are freed one is unmapped, of what is free longest. */
+	FREED_PER_UNMAPPED = 128,
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
 	GROWTH_SPARE = 4,
 	/* From this size on it asks for huge pages: at most a quarter is touched in vain. */
@@ -33,6 +35,7 @@ static struct list_node free_by_age = { &free_by_age, &free_by_age };
 static struct list_node buckets[BUCKET_COUNT];
 static uint64_t nonempty_buckets;   /* the heads of the others are not made yet */
 static _Atomic size_t cached_bytes; /* written under lock; <= CACHE_MAX_ALL */
+static size_t turnover_bytes;       /* freed since something was last unmapped for its age */
 static struct meta_pool records;
 
 struct lock *huge_lock(void)
@@ -230,6 +233,21 @@ static void make_room_locked(size_t bytes, struct list_node *gone)
 	}
 }
 
+/* `bytes` are freed. The clock alone would keep, in a program that frees all the time, whatever
+ * page it ever touched: extents that merge with what was just freed never grow old. What
+ * this costs is bounded whatever the program does: it gets one part in FREED_PER_UNMAPPED of
+ * what it frees from the kernel again. What is unmapped is put in `gone`. */
+static void turnover_locked(size_t bytes, struct list_node *gone)
+{
+	struct huge *oldest = oldest_locked();
+	turnover_bytes += bytes;
+	if (turnover_bytes < (size_t)FREED_PER_UNMAPPED * PURGE_STEP)
+		return;
+	turnover_bytes = 0;
+	if (oldest != NULL)
+		list_push_back(gone, &take_top_locked(oldest, PURGE_STEP)->link);
+}
+
 /* h, entered nowhere, becomes a free extent, one with those beside it. What is too much
  * is put in `gone`, for unmap_all(). */
 static void release_locked(struct huge *h, struct list_node *gone)
@@ -238,6 +256,7 @@ static void release_locked(struct huge *h, struct list_node *gone)
 		list_push_back(gone, &h->link);
 		return;
 	}
+	turnover_locked(h->mapped_bytes, gone);
 	make_room_locked(h->mapped_bytes, gone);
 	merge_locked(h, extent_at_locked(h->base - 1));
 	merge_locked(h, extent_at_locked(end_of(h)));
@@ -356,8 +375,10 @@ static struct huge *take_due(uint32_t delay_ms)
 	e = oldest_locked();
 	if (e != NULL && os_now_ms() - e->freed_at_ms < delay_ms)
 		e = NULL;
-	if (e != NULL)
+	if (e != NULL) {
 		e = take_top_locked(e, PURGE_STEP);
+		turnover_bytes = 0;
+	}
 	lock_release(&lock);
 	return e;
 }

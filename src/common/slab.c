@@ -78,6 +78,35 @@ void slab_find(unsigned cls, const struct cached_block *blocks, unsigned n, stru
 	}
 }
 
+/* As slab_entry_is_sound() for each. Of one slab is looked up where it is; its other blocks follow
+ * from the places of their states, which is also cheaper than a division by their size. */
+unsigned slab_sound_run(unsigned cls, const struct cached_block *entries, unsigned n)
+{
+	const size_t bytes = class_bytes(cls);
+	const unsigned capacity = class_layout[cls].capacity;
+	const _Atomic uint8_t *states = NULL;
+	uintptr_t base = 0;
+	for (unsigned i = 0; i < n; i++) {
+		const uintptr_t block = (uintptr_t)entries[i].block;
+		size_t index = state_offset(entries[i].state, states);
+		if (states == NULL || index >= capacity) { /* of another slab */
+			const struct registry_unit *unit;
+			if (HAK_UNLIKELY(!registry_covers(block)))
+				return i;
+			unit = registry_unit_of(block);
+			if (HAK_UNLIKELY(tag_kind(unit_tag(unit)) != cls))
+				return i;
+			base = tag_base(unit_tag(unit));
+			states = unit_record(unit);
+			index = state_offset(entries[i].state, states);
+		}
+		if (HAK_UNLIKELY(index >= capacity) || HAK_UNLIKELY(block != base + index * bytes) ||
+		    HAK_UNLIKELY(atomic_load_relaxed(&states[index]) != BLOCK_CACHED))
+			return i;
+	}
+	return n;
+}
+
 struct cached_block slab_locate(unsigned cls, void *block)
 {
 	const struct registry_unit *unit = registry_unit_of((uintptr_t)block);

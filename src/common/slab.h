@@ -108,6 +108,9 @@ HAK_INLINE bool slab_entry_is_sound(unsigned cls, const struct cached_block *e)
 	       HAK_LIKELY(atomic_load_relaxed(state) == BLOCK_CACHED);
 }
 
+/* How many of n entries, from the first on, are sound: n, or where the first is that is not. */
+unsigned slab_sound_run(unsigned cls, const struct cached_block *entries, unsigned n);
+
 /* Give runs of at least min_pages wholly free pages back to the kernel. Returns
  * the bytes given back. */
 size_t slab_release_pages(struct slab *s, unsigned min_pages);

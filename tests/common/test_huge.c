@@ -273,6 +273,34 @@ static void oldest_goes(void)
 	empty_cache();
 }
 
+/* A block that comes and goes keeps its own memory young, and the rest goes without a clock: a
+ * step for every 128 of them that are freed. */
+static void turnover(void)
+{
+	unsigned char *old = alloc(6 * MIB), *wall = alloc(2 * MIB);
+	const unsigned frees_per_step = 128 * 4 / 7;
+	unsigned fresh = 0;
+	void *record;
+	huge_free(record_of(old));
+	is_extent(old, 6 * MIB);
+	for (unsigned i = 0; i < 3 * frees_per_step; i++)
+		huge_free(record_of(alloc(7 * MIB)));
+	CHECK_U64(registry_lookup((uintptr_t)old, &record), UNIT_NONE, "kind of the oldest");
+	CHECK(huge_cached_bytes() <= 7 * MIB, "%zu bytes kept", huge_cached_bytes());
+	/* Of what is in use all the time little goes. */
+	for (unsigned i = 0; i < 8 * frees_per_step; i++) {
+		bool zeroed[2];
+		unsigned char *p = alloc_zeroed(3 * MIB, 1, &zeroed[0]);
+		unsigned char *q = alloc_zeroed(4 * MIB, 1, &zeroed[1]);
+		fresh += zeroed[0] + zeroed[1];
+		huge_free(record_of(p));
+		huge_free(record_of(q));
+	}
+	CHECK(fresh <= 9 * 2, "%u blocks were mapped anew", fresh);
+	huge_free(record_of(wall));
+	empty_cache();
+}
+
 static void purge(void)
 {
 	size_t mapped = os_counters().mapped_bytes, purged;
@@ -752,6 +780,7 @@ static const struct test_case cases[] = {
 	{ "aligned_out_of_extent", aligned_out_of_extent },
 	{ "limits", limits },
 	{ "oldest_goes", oldest_goes },
+	{ "turnover", turnover },
 	{ "purge", purge },
 	{ "purge_until", purge_until },
 	{ "ages", ages },

@@ -239,6 +239,58 @@ static void membership(void)
 
 /* ---- refill and flush */
 
+/* The check of a run says of each entry what the check of one says. */
+static void same_as_one_by_one(const struct cached_block *entries, unsigned n)
+{
+	unsigned sound = 0;
+	while (sound < n && slab_entry_is_sound(CLASS, &entries[sound]))
+		sound++;
+	CHECK_U64(slab_sound_run(CLASS, entries, n), sound, "sound entries from the first on");
+}
+
+static void sound_runs(void)
+{
+	struct cached_block entries[24], other[1];
+	const unsigned n = 24;
+	/* Not in a row: of the own slabs and of one of the orphans'. */
+	setup();
+	REQUIRE(heap_take(heap_orphans(), CLASS, entries, 8) == 8 &&
+		heap_take(heap, CLASS, entries + 8, 8) == 8 &&
+		heap_take(heap_orphans(), CLASS, entries + 16, 8) == 8, "no memory");
+	REQUIRE(heap_take(heap, CLASS + 1, other, 1) == 1, "no memory");
+	CHECK_U64(slab_sound_run(CLASS, entries, n), n, "all sound");
+	CHECK_U64(slab_sound_run(CLASS, entries, 0), 0, "of none");
+	for (unsigned i = 0; i < n; i++) {
+		const struct cached_block good = entries[i];
+		const struct cached_block bad[] = {
+			{ good.state, (char *)good.block + HAK_MIN_ALIGN },
+			{ good.state, (char *)good.block + class_bytes(CLASS) },
+			{ good.state + 1, good.block },
+			{ good.state + 1, (char *)good.block + class_bytes(CLASS) }, /* may be sound */
+			{ good.state, NULL },
+			{ NULL, good.block },
+			{ NULL, NULL },
+			{ good.state, (void *)UINTPTR_MAX },
+			{ good.state, (char *)good.block + HAK_UNIT_BYTES },
+			{ other->state, good.block },
+			{ good.state, other->block },
+			*other,
+			entries[(i + 8) % n], /* sound */
+		};
+		for (unsigned k = 0; k < HAK_ARRAY_LEN(bad); k++) {
+			entries[i] = bad[k];
+			same_as_one_by_one(entries, n);
+		}
+		entries[i] = good;
+		atomic_store_relaxed(good.state, BLOCK_LIVE);
+		same_as_one_by_one(entries, n);
+		CHECK_U64(slab_sound_run(CLASS, entries, n), i, "up to one that is live");
+		atomic_store_relaxed(good.state, BLOCK_CACHED);
+	}
+	heap_put(heap, CLASS + 1, other, 1);
+	heap_put(heap, CLASS, entries, n);
+}
+
 static void refill_and_flush(void)
 {
 	setup();
@@ -385,6 +437,7 @@ static const struct test_case cases[] = {
 	{ "constant_caches", constant_caches },
 	{ "limits_follow_knobs", limits_follow_knobs },
 	{ "stack_order", stack_order },
+	{ "sound_runs", sound_runs },
 	{ "refill_and_flush", refill_and_flush },
 	{ "one_way", one_way },
 	{ "smaller_limit_flushes", smaller_limit_flushes },
