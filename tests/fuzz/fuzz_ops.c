@@ -22,10 +22,10 @@
 enum {
 	LANES = 3, /* threads; lane 0 is the caller's */
 	SLOTS = 256,
-	MAX_LIVE_BYTES = 24 << 20,
-	MAX_ASKED_BYTES = 192 << 20, /* of one input: it must not take long */
-	MAX_OPS = 600,
-	MAX_MISUSES = 2, /* a report takes long */
+	MAX_LIVE_BYTES = 12 << 20,
+	MAX_ASKED_BYTES = 16 << 20, /* of one input: it must not take long */
+	MAX_OPS = 300,
+	MAX_MISUSES = 1, /* a report takes long */
 	SMALL_BYTES = 256,
 	MIN_ALIGN = 16,
 };
@@ -138,7 +138,7 @@ static size_t take_size(void)
 		return hak_good_size(n << (more & 3)) + (more >> 2 & 3);
 	default:
 		n = fuzz_number(&input, 2);
-		return n << (more % 9);
+		return n << (more % 8);
 	}
 }
 
