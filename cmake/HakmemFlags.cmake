@@ -27,6 +27,16 @@ if(HAKMEM_SANITIZE)
 	endif()
 endif()
 
+# Coverage for libFuzzer; AFL++'s compiler has its own and passes over the option.
+if(HAKMEM_FUZZ)
+	if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+		message(FATAL_ERROR "HAKMEM_FUZZ needs clang, or AFL++'s afl-clang-fast")
+	endif()
+	target_compile_options(hakmem_sanitize INTERFACE
+		-fsanitize=fuzzer-no-link -fsanitize=undefined -fno-sanitize-recover=all)
+	target_link_options(hakmem_sanitize INTERFACE -fsanitize=undefined)
+endif()
+
 add_library(hakmem_code INTERFACE)
 target_link_libraries(hakmem_code INTERFACE hakmem_warnings hakmem_sanitize)
 target_compile_definitions(hakmem_code INTERFACE _GNU_SOURCE)

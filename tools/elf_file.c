@@ -78,10 +78,15 @@ static void copy_out(const struct image *im, uint64_t offset, void *to, size_t n
 		memcpy(to, from, n);
 }
 
-/* A string that ends within the file, or NULL. */
+/* A string that ends within the file, and soon, or NULL: no name looked for is longer, and a
+ * file may have as many endless ones as it has symbols. */
 static const char *image_string(const struct image *im, uint64_t offset)
 {
-	if (offset >= im->size || memchr(im->bytes + offset, '\0', im->size - offset) == NULL)
+	size_t left;
+	if (offset >= im->size)
+		return NULL;
+	left = im->size - offset < ELF_TEXT_BYTES ? im->size - offset : ELF_TEXT_BYTES;
+	if (memchr(im->bytes + offset, '\0', left) == NULL)
 		return NULL;
 	return (const char *)im->bytes + offset;
 }
@@ -171,7 +176,25 @@ static void read_symbols(const struct image *im, uint64_t symbols, uint64_t stri
 	}
 }
 
-/* Static programs keep their names, if at all, in .symtab. */
+/* The symbols of one section, whose strings are in another. */
+static void read_symbol_section(const struct image *im, const Elf64_Shdr *section,
+				const Elf64_Shdr *strings, struct elf_file *out)
+{
+	for (uint64_t at = 0; at + sizeof(Elf64_Sym) <= section->sh_size; at += sizeof(Elf64_Sym)) {
+		Elf64_Sym symbol;
+		const char *name;
+		bool ok = true;
+		copy_out(im, section->sh_offset + at, &symbol, sizeof(symbol), &ok);
+		if (!ok)
+			return;
+		name = symbol.st_shndx != SHN_UNDEF ? image_string(im, strings->sh_offset + symbol.st_name)
+						     : NULL;
+		if (name != NULL)
+			note_symbol(name, out);
+	}
+}
+
+/* Static programs keep their names, if at all, in .symtab; there is one at most. */
 static void read_sections(const struct image *im, const struct headers *h, struct elf_file *out)
 {
 	for (unsigned i = 0; i < h->file.e_shnum; i++) {
@@ -182,19 +205,9 @@ static void read_sections(const struct image *im, const struct headers *h, struc
 			continue;
 		copy_out(im, h->file.e_shoff + (uint64_t)s.sh_link * sizeof(s), &strings,
 			 sizeof(strings), &ok);
-		if (!ok)
-			continue;
-		for (uint64_t at = 0; at + sizeof(Elf64_Sym) <= s.sh_size && ok;
-		     at += sizeof(Elf64_Sym)) {
-			Elf64_Sym symbol;
-			const char *name;
-			copy_out(im, s.sh_offset + at, &symbol, sizeof(symbol), &ok);
-			name = ok && symbol.st_shndx != SHN_UNDEF
-				       ? image_string(im, strings.sh_offset + symbol.st_name)
-				       : NULL;
-			if (name != NULL)
-				note_symbol(name, out);
-		}
+		if (ok)
+			read_symbol_section(im, &s, &strings, out);
+		return;
 	}
 }
 

@@ -226,7 +226,7 @@ static int print_to_file(const char *path)
 	return ok ? EXIT_OK : EXIT_FAILED;
 }
 
-int command_export(int argc, char **argv)
+static int export_job(int argc, char **argv)
 {
 	static const struct option names[] = {
 		{ "output", required_argument, NULL, 'o' },
@@ -262,4 +262,13 @@ int command_export(int argc, char **argv)
 	job.out = stdout;
 	print_all();
 	return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+int command_export(int argc, char **argv)
+{
+	int code = export_job(argc, argv);
+	while (job.count > 0)
+		free(job.pages[--job.count]);
+	job.open_metrics = false;
+	return code;
 }

@@ -309,7 +309,10 @@ enum page_error page_read(const struct page_file *f, struct statpage *out)
 		if (pread(f->fd, &before, sizeof(before), offsetof(struct statpage, sequence)) !=
 		    sizeof(before))
 			before = 0;
+		/* What is copied is read after the first number and before the second. */
+		atomic_thread_fence(memory_order_acquire);
 		bytes = read_all(f->fd, out);
+		atomic_thread_fence(memory_order_acquire);
 		/* Another build's may be shorter, and its sequence lie anywhere. */
 		if (out->magic != STATPAGE_MAGIC || out->version != STATPAGE_VERSION)
 			return page_check(out);

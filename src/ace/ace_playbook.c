@@ -50,10 +50,20 @@ static const char *find_damage(const char *buf, size_t n)
 	return NULL;
 }
 
+const char *ace_playbook_take(struct ace_playbook *b, size_t n)
+{
+	const char *damage = find_damage(b->text, n);
+	b->length = 0;
+	if (damage != NULL)
+		return damage;
+	b->length = n - TRAILER_BYTES - (sizeof(header) - 1);
+	memmove(b->text, b->text + sizeof(header) - 1, b->length);
+	return NULL;
+}
+
 const char *ace_playbook_load(struct ace_playbook *b, const char *path)
 {
 	long n = ace_file_read(path, b->text, sizeof(b->text));
-	const char *damage;
 	b->length = 0;
 	if (n == -ENOENT)
 		return NULL;
@@ -65,12 +75,7 @@ const char *ace_playbook_load(struct ace_playbook *b, const char *path)
 		return "it is a symbolic link";
 	if (n < 0)
 		return "it cannot be read";
-	damage = find_damage(b->text, (size_t)n);
-	if (damage != NULL)
-		return damage;
-	b->length = (size_t)n - TRAILER_BYTES - (sizeof(header) - 1);
-	memmove(b->text, b->text + sizeof(header) - 1, b->length);
-	return NULL;
+	return ace_playbook_take(b, (size_t)n);
 }
 
 /* ---- lines */
@@ -122,14 +127,14 @@ static bool take_number(struct line *l, int64_t *out)
 {
 	uint64_t v;
 	const char *rest = scan_u64(l->at, &v);
-	if (rest == NULL || rest > l->end || (rest < l->end && *rest != ' ') || v > INT64_MAX)
+	if (rest == NULL || rest > l->end || (rest < l->end && *rest != ' ') || v > ACE_MAX_NUMBER)
 		return false;
 	l->at = rest < l->end ? rest + 1 : rest;
 	*out = (int64_t)v;
 	return true;
 }
 
-/* Lines of another build's knobs are passed over. */
+/* Lines of another build's knobs and values are passed over. */
 static bool recall_line(struct line l, const char *key, struct ace_controller *a,
 			void (*used)(const struct text *line))
 {
@@ -141,7 +146,7 @@ static bool recall_line(struct line l, const char *key, struct ace_controller *a
 	if (take_word(&l, "learnt")) {
 		if (!take_word(&l, key) || !take_knob(&l, &k) || !take_number(&l, &first) ||
 		    !take_number(&l, &weight) || !take_number(&l, &reward) ||
-		    first >= ACE_MAX_ARMS)
+		    first >= knob_info(k)->ncandidates)
 			return false;
 		ace_trace_learnt(&t, k, (uint32_t)first, weight, reward);
 		used(&t);
@@ -149,7 +154,8 @@ static bool recall_line(struct line l, const char *key, struct ace_controller *a
 		return true;
 	}
 	if (!take_word(&l, "adopt") || !take_word(&l, key) || !take_knob(&l, &k) ||
-	    !take_number(&l, &first) || first > INT32_MAX)
+	    !take_number(&l, &first) || first > INT32_MAX ||
+	    ace_candidate_index(k, (int32_t)first) == knob_info(k)->ncandidates)
 		return false;
 	ace_trace_adopt(&t, k, (int32_t)first);
 	used(&t);

@@ -31,6 +31,9 @@ struct ace_playbook {
  * is not there is nothing wrong. */
 const char *ace_playbook_load(struct ace_playbook *b, const char *path);
 
+/* The same of a file whose n bytes are in text[] already. */
+const char *ace_playbook_take(struct ace_playbook *b, size_t n);
+
 /* The key of this program at this work. */
 void ace_playbook_key(char key[ACE_KEY_BYTES], const char *program, const struct ace_sample *sample);
 

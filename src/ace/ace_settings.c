@@ -68,7 +68,7 @@ uint32_t ace_candidate_index(enum hak_knob k, int32_t value)
 {
 	const struct hak_knob_info *info = knob_info(k);
 	uint32_t i = 0;
-	while (i + 1u < info->ncandidates && info->candidates[i] != value)
+	while (i < info->ncandidates && info->candidates[i] != value)
 		i++;
 	return i;
 }

@@ -44,7 +44,7 @@ void ace_settings_restore(struct ace_settings *s, enum ace_reason reason);
 
 void ace_settings_scavenge(struct ace_settings *s, uint64_t budget_ns, enum ace_reason reason);
 
-/* Index of a value among its knob's candidates. */
+/* Index of a value among its knob's candidates; if it is none, their number. */
 uint32_t ace_candidate_index(enum hak_knob k, int32_t value);
 
 #endif

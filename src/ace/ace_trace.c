@@ -43,9 +43,6 @@ void ace_trace_sample(struct text *t, uint64_t now_ns, const struct ace_sample *
 
 /* ---- reading */
 
-/* Larger than any real figure, and small enough to add and multiply by ten. */
-#define MAX_NUMBER ((uint64_t)INT64_MAX / 16)
-
 struct reader {
 	const char *at, *end;
 	uint64_t line; /* of `at`, from 1 */
@@ -77,9 +74,11 @@ static bool take_word(struct reader *r, const char *word)
 	return true;
 }
 
-static int64_t take_number(struct reader *r)
+/* A number of min to max, or else min. */
+static int64_t take_number(struct reader *r, int64_t min, int64_t max)
 {
 	uint64_t v = 0;
+	int64_t number;
 	bool negative = false;
 	while (r->at < r->end && *r->at == ' ')
 		r->at++;
@@ -89,16 +88,40 @@ static int64_t take_number(struct reader *r)
 	}
 	if (r->at == r->end || *r->at < '0' || *r->at > '9') {
 		fail(r, "a number is missing");
-		return 0;
+		return min;
 	}
 	for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
 		v = v * 10 + (uint64_t)(*r->at - '0');
-		if (v > MAX_NUMBER) {
+		if (v > ACE_MAX_NUMBER) {
 			fail(r, "a number too large");
-			return 0;
+			return min;
 		}
 	}
-	return (int64_t)(negative ? 0 - v : v);
+	number = negative ? -(int64_t)v : (int64_t)v;
+	if (number >= min && number <= max)
+		return number;
+	fail(r, "a number out of range");
+	return min;
+}
+
+static uint64_t take_figure(struct reader *r)
+{
+	return (uint64_t)take_number(r, 0, ACE_MAX_NUMBER);
+}
+
+static bool take_flag(struct reader *r)
+{
+	return take_number(r, 0, 1) != 0;
+}
+
+static int32_t take_candidate(struct reader *r, enum hak_knob k)
+{
+	const struct hak_knob_info *info = knob_info(k);
+	int32_t value = (int32_t)take_number(r, INT32_MIN, INT32_MAX);
+	if (ace_candidate_index(k, value) < info->ncandidates)
+		return value;
+	fail(r, "a value that the knob has not");
+	return info->candidates[info->default_index];
 }
 
 static void take_line_end(struct reader *r)
@@ -127,12 +150,12 @@ static void take_config(struct reader *r, struct ace_config *c)
 {
 	if (!take_word(r, "config"))
 		return;
-	c->slow_interval_ns = (uint64_t)take_number(r);
-	c->discount_ppm = (int32_t)take_number(r);
-	c->limits.max_p99_ns = (uint64_t)take_number(r);
-	c->limits.max_rss_mb = (uint64_t)take_number(r);
-	c->limits.max_cpu_percent = (uint32_t)take_number(r);
-	c->limits.rss_is_default = take_number(r) != 0;
+	c->slow_interval_ns = take_figure(r);
+	c->discount_ppm = (int32_t)take_number(r, 1, PPM);
+	c->limits.max_p99_ns = take_figure(r);
+	c->limits.max_rss_mb = take_figure(r);
+	c->limits.max_cpu_percent = (uint32_t)take_number(r, 0, UINT32_MAX);
+	c->limits.rss_is_default = take_flag(r);
 	take_line_end(r);
 }
 
@@ -142,8 +165,8 @@ static void take_knobs(struct reader *r, int32_t *start, bool *pinned)
 	while (r->result->error == NULL && at_word(r, "knob")) {
 		if (!take_word(r, "knob") || !take_knob_name(r, &k))
 			return;
-		start[k] = (int32_t)take_number(r);
-		pinned[k] = take_number(r) != 0;
+		start[k] = take_candidate(r, k);
+		pinned[k] = take_flag(r);
 		take_line_end(r);
 	}
 }
@@ -154,9 +177,10 @@ static void take_adoption(struct reader *r, struct ace_controller *a)
 	int32_t value;
 	if (!take_word(r, "adopt") || !take_knob_name(r, &k))
 		return;
-	value = (int32_t)take_number(r);
+	value = take_candidate(r, k);
 	take_line_end(r);
-	ace_explorer_adopt(&a->explorer, &a->settings, k, ace_candidate_index(k, value));
+	if (r->result->error == NULL)
+		ace_explorer_adopt(&a->explorer, &a->settings, k, ace_candidate_index(k, value));
 }
 
 static void take_learnt(struct reader *r, struct ace_controller *a)
@@ -166,11 +190,12 @@ static void take_learnt(struct reader *r, struct ace_controller *a)
 	int64_t weight_ppm, reward_ppm;
 	if (!take_word(r, "learnt") || !take_knob_name(r, &k))
 		return;
-	arm = (uint32_t)take_number(r);
-	weight_ppm = take_number(r);
-	reward_ppm = take_number(r);
+	arm = (uint32_t)take_number(r, 0, knob_info(k)->ncandidates - 1);
+	weight_ppm = (int64_t)take_figure(r);
+	reward_ppm = (int64_t)take_figure(r);
 	take_line_end(r);
-	ace_explorer_recall(&a->explorer, k, arm, weight_ppm, reward_ppm);
+	if (r->result->error == NULL)
+		ace_explorer_recall(&a->explorer, k, arm, weight_ppm, reward_ppm);
 }
 
 static uint64_t take_sample(struct reader *r, struct ace_sample *s)
@@ -179,18 +204,24 @@ static uint64_t take_sample(struct reader *r, struct ace_sample *s)
 	*s = (struct ace_sample){ 0 };
 	if (!take_word(r, "sample"))
 		return 0;
-	now_ns = (uint64_t)take_number(r);
-#define FIELD(name, type) s->name = (type)take_number(r);
+	now_ns = take_figure(r);
+	/* Of all that has a sign, -1 is "not known". */
+#define IS_SIGNED(type) ((type)-1 < (type)1)
+#define MAX_OF(type) (sizeof(type) == 8 ? (int64_t)ACE_MAX_NUMBER : IS_SIGNED(type) ? INT32_MAX : UINT32_MAX)
+#define FIELD(name, type)                                                                          \
+	s->name = (type)take_number(r, IS_SIGNED(type) ? -1 : 0, MAX_OF(type));
 	ACE_SAMPLE_FIELDS(FIELD)
 #undef FIELD
+#undef MAX_OF
+#undef IS_SIGNED
 	while (r->at < r->end && *r->at == ' ') {
-		uint64_t cls = (uint64_t)take_number(r);
+		uint64_t cls = take_figure(r);
 		if (r->at == r->end || *r->at != ':' || cls == 0 || cls >= ACE_CLASSES) {
 			fail(r, "a class that cannot be");
 			return 0;
 		}
 		r->at++;
-		s->class_backlog[cls] = (uint32_t)take_number(r);
+		s->class_backlog[cls] = (uint32_t)take_number(r, 0, UINT32_MAX);
 	}
 	take_line_end(r);
 	return now_ns;
@@ -249,7 +280,7 @@ bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char 
 	*result = (struct ace_replay){ 0 };
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
 		start[k] = knob_info((enum hak_knob)k)->candidates[knob_info((enum hak_knob)k)->default_index];
-	if (take_word(&r, "hakmem-ace-trace") && take_number(&r) != ACE_TRACE_VERSION)
+	if (take_word(&r, "hakmem-ace-trace") && take_figure(&r) != ACE_TRACE_VERSION)
 		fail(&r, "a trace of another version");
 	if (result->error == NULL)
 		take_line_end(&r);

@@ -20,6 +20,10 @@
 
 enum { ACE_TRACE_VERSION = 2, ACE_TRACE_LINE_BYTES = 2048 };
 
+/* No number in a trace or a playbook is larger. It is above any real figure, and small enough to
+ * add and multiply by ten. */
+#define ACE_MAX_NUMBER ((uint64_t)INT64_MAX / 16)
+
 void ace_trace_header(struct text *t, const struct ace_config *config,
 		      const struct ace_settings *settings);
 void ace_trace_adopt(struct text *t, enum hak_knob k, int32_t value);

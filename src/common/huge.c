@@ -3,7 +3,6 @@
 #include "common/bits.h"
 #include "common/bulk.h"
 #include "common/knobs.h"
-#include "common/knobs.h"
 #include "common/limit.h"
 #include "common/lock.h"
 #include "common/meta.h"

@@ -176,15 +176,18 @@ static bool option_apply(const struct option *o, const char *s)
 
 enum { SHOWN_BYTES = 100 }; /* of a bad value */
 
-/* A long value must not push what was wanted off the line. */
-static const char *shortened(char buf[SHOWN_BYTES], const char *s)
+/* The value on one line: what is long must not push what was wanted off it, and what
+ * controls a terminal or begins a new line is shown as '?'. */
+static void show_value(char buf[SHOWN_BYTES], const char *s)
 {
 	static const char rest[] = "...";
-	if (strlen(s) < SHOWN_BYTES)
-		return s;
-	memcpy(buf, s, SHOWN_BYTES - sizeof(rest));
-	memcpy(buf + SHOWN_BYTES - sizeof(rest), rest, sizeof(rest));
-	return buf;
+	size_t n = strnlen(s, SHOWN_BYTES);
+	bool whole = n < SHOWN_BYTES;
+	if (!whole)
+		n = SHOWN_BYTES - sizeof(rest);
+	for (size_t i = 0; i < n; i++)
+		buf[i] = (unsigned char)s[i] < ' ' || s[i] == '\x7f' ? '?' : s[i];
+	memcpy(buf + n, whole ? "" : rest, whole ? 1 : sizeof(rest));
 }
 
 static void explain_bad_value(const struct option *o, const char *s)
@@ -207,7 +210,8 @@ static void explain_bad_value(const struct option *o, const char *s)
 	} else {
 		text_printf(&wanted, "a number from %d to %d", o->min, o->max);
 	}
-	diag_line("%s=%s: wanted %s; the default is used", o->name, shortened(shown, s), buf);
+	show_value(shown, s);
+	diag_line("%s=%s: wanted %s; the default is used", o->name, shown, buf);
 }
 
 static void read_environment(void)
@@ -233,3 +237,10 @@ void options_load(void)
 	if (!HAKMEM_TESTING)
 		os_seal(&options, sizeof(options));
 }
+
+#if HAKMEM_TESTING
+void options_reload(void)
+{
+	read_environment();
+}
+#endif

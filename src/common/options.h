@@ -53,4 +53,9 @@ const char *options_variable(const char *name);
 /* Read the environment if it is there and has not been read yet. */
 void options_load(void);
 
+#if HAKMEM_TESTING
+/* Read it anew; what it does not set stays. */
+void options_reload(void);
+#endif
+
 #endif

@@ -34,7 +34,8 @@ const char *scan_decimal(const char *s, uint32_t scale, uint64_t *out)
 		return NULL;
 	if (*s == '.')
 		for (s++; is_digit(*s); s++)
-			n += (scale /= 10) * (uint64_t)(*s - '0');
+			if (__builtin_add_overflow(n, (scale /= 10) * (uint64_t)(*s - '0'), &n))
+				return NULL;
 	*out = n;
 	return s;
 }

@@ -37,7 +37,8 @@ struct mapper {
 	pthread_t thread;
 	unsigned number;
 	struct rng rng;
-	unsigned steps;
+	uint64_t steps;
+	uint64_t look_ups;
 	struct model_unit units[WINDOWS][WINDOW_UNITS];
 };
 
@@ -59,11 +60,13 @@ static uintptr_t unit_addr(const struct mapper *me, unsigned window, unsigned u)
 	return borders[window] + (uintptr_t)(at * HAK_UNIT_BYTES);
 }
 
-static void expect(uintptr_t addr, const struct model_unit *want, const char *why)
+static void expect(struct mapper *me, uintptr_t addr, const struct model_unit *want,
+		   const char *why)
 {
 	void *record;
 	unsigned kind = registry_lookup(addr, &record);
 
+	me->look_ups++;
 	if (kind != want->kind || record != want->record)
 		fail("%s: look-up of %#lx gives kind %u, record %p; the model says kind %u, record %p",
 		     why, (unsigned long)addr, kind, record, want->kind, want->record);
@@ -134,10 +137,10 @@ static void look_at_nobody(struct mapper *me)
 
 	if (!near_a_window(addr) &&
 	    !(registry_covers(addr) && is_real[addr >> REGISTRY_LEAF_SHIFT]))
-		expect(addr, &nothing, "address of nobody");
+		expect(me, addr, &nothing, "address of nobody");
 	/* What differs from an address in use in a bit that no address has. */
 	addr = in_use | (uintptr_t)1 << (HAK_ADDRESS_BITS + rng_below(&me->rng, 16));
-	expect(addr, &nothing, "address that cannot be");
+	expect(me, addr, &nothing, "address that cannot be");
 }
 
 /* Wait until every thread is here for the n-th time, spinning, so that they go on
@@ -163,7 +166,7 @@ static void *map_main(void *arg)
 		enter_run(me, w, 0);
 		enter_run(me, w, WINDOW_UNITS - 1);
 	}
-	for (unsigned n = 0; n < me->steps; n++) {
+	for (uint64_t n = 0; n < me->steps; n++) {
 		unsigned w = (unsigned)rng_below(&me->rng, WINDOWS);
 		unsigned u = (unsigned)rng_below(&me->rng, WINDOW_UNITS);
 		if (rng_one_in(&me->rng, 2)) {
@@ -173,13 +176,13 @@ static void *map_main(void *arg)
 				clear_run(me, w, u);
 		}
 		u = (unsigned)rng_below(&me->rng, WINDOW_UNITS);
-		expect(unit_addr(me, w, u) + rng_below(&me->rng, HAK_UNIT_BYTES), &me->units[w][u],
-		       "own unit");
+		expect(me, unit_addr(me, w, u) + rng_below(&me->rng, HAK_UNIT_BYTES),
+		       &me->units[w][u], "own unit");
 		look_at_nobody(me);
 	}
 	for (unsigned w = 0; w < WINDOWS; w++) {
 		for (unsigned u = 0; u < WINDOW_UNITS; u++) {
-			expect(unit_addr(me, w, u), &me->units[w][u], "own unit at the end");
+			expect(me, unit_addr(me, w, u), &me->units[w][u], "own unit at the end");
 			if (me->units[w][u].kind != UNIT_NONE)
 				clear_run(me, w, u);
 		}
@@ -198,23 +201,28 @@ static void choose_borders(struct rng *rng)
 		borders[w] = ((uintptr_t)w * 1300 + rng_below(rng, 1200)) * step;
 }
 
-static void check_made_up(const struct stress_args *args)
+/* Returns how many look-ups were compared. */
+static uint64_t check_made_up(const struct stress_args *args)
 {
 	struct rng rng = { args->seed };
+	uint64_t look_ups = 0;
 
 	choose_borders(&rng);
 	for (unsigned t = 0; t < THREADS; t++) {
 		mappers[t].number = t;
 		mappers[t].rng.state = rng_next(&rng);
-		mappers[t].steps = STEPS * args->percent / 100;
+		mappers[t].steps = (uint64_t)STEPS * args->percent / 100;
 		if (pthread_create(&mappers[t].thread, NULL, map_main, &mappers[t]))
 			fail("cannot create a thread");
 	}
-	for (unsigned t = 0; t < THREADS; t++)
+	for (unsigned t = 0; t < THREADS; t++) {
 		pthread_join(mappers[t].thread, NULL);
+		look_ups += mappers[t].look_ups;
+	}
 	if (registry_reserve((uintptr_t)1 << HAK_ADDRESS_BITS, HAK_UNIT_BYTES) ||
 	    registry_reserve(~(uintptr_t)HAK_UNIT_BYTES + 1, 2 * HAK_UNIT_BYTES))
 		fail("a range outside the map could be reserved");
+	return look_ups;
 }
 
 /* --- real blocks ------------------------------------------------------------------------ */
@@ -260,7 +268,8 @@ static void check_real(const struct stress_args *args)
 		size_t size;
 	} blocks[REAL_BLOCKS];
 	struct rng rng = { args->seed ^ 3 };
-	unsigned n = REAL_BLOCKS * args->percent / 100;
+	/* There is room for no more than a plain run's. */
+	unsigned n = REAL_BLOCKS * (args->percent < 100 ? args->percent : 100) / 100;
 
 	for (unsigned round = 0; round < 4; round++) {
 		for (unsigned i = 0; i < n; i++) {
@@ -292,7 +301,7 @@ int main(int argc, char **argv)
 	check_block((uintptr_t)first, 1, &rng);
 	check_real(&args);
 	hak_free(first);
-	check_made_up(&args);
-	say("prop_registry: nothing found");
+	uint64_t look_ups = check_made_up(&args);
+	say("prop_registry: %llu look-ups compared, nothing found", (unsigned long long)look_ups);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* The reader of program files: on this program, and on files that are damaged. */
 #include "elf_file.h"
 
+#include <elf.h>
 #include <fcntl.h>
 
 #include "testing.h"
@@ -54,6 +55,36 @@ static void damaged_files(void)
 	unlink(path);
 }
 
+/* Each section is a table of as many symbols as the file has room for, and all their names are
+ * the file's whole rest: examined symbol by symbol, this takes hours. */
+static void endless_names(void)
+{
+	enum { BYTES = 1 << 20, SECTIONS = 8192 };
+	static unsigned char image[BYTES];
+	char path[] = "/tmp/hakmem-elf-XXXXXX";
+	const Elf64_Ehdr head = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB },
+				  .e_machine = EM_X86_64,
+				  .e_phentsize = sizeof(Elf64_Phdr),
+				  .e_shentsize = sizeof(Elf64_Shdr),
+				  .e_shoff = sizeof(head),
+				  .e_shnum = SECTIONS };
+	const Elf64_Shdr section = { .sh_type = SHT_SYMTAB, .sh_link = 1, .sh_size = BYTES };
+	/* From where name 0x01010101 of a file of ones lies behind the sections. */
+	const Elf64_Shdr strings = { .sh_offset = sizeof(head) + SECTIONS * sizeof(section) -
+						  UINT64_C(0x01010101) };
+	int fd = mkstemp(path);
+	memset(image, 1, sizeof(image));
+	memcpy(image, &head, sizeof(head));
+	for (unsigned i = 0; i < SECTIONS; i++)
+		memcpy(image + sizeof(head) + i * sizeof(section), i == 1 ? &strings : &section,
+		       sizeof(section));
+	REQUIRE(fd >= 0 && write(fd, image, sizeof(image)) == BYTES, "no file");
+	elf_examine(path, &found);
+	CHECK(found.is_elf && !found.defines_malloc, "it is a program, without malloc");
+	close(fd);
+	unlink(path);
+}
+
 static void names(void)
 {
 	CHECK(strcmp(allocator_of_library("/usr/lib/libjemalloc.so.2"), "jemalloc") == 0, "jemalloc");
@@ -64,6 +95,7 @@ static const struct test_case cases[] = {
 	{ "this_program", this_program },
 	{ "scripts", scripts },
 	{ "damaged_files", damaged_files },
+	{ "endless_names", endless_names },
 	{ "names", names },
 };
 
