@@ -6,21 +6,28 @@
  *   grow    a live set within the cache; then one ten times larger than it.
  *   prodcons   two threads work by themselves; then one allocates and the other frees.
  *   burst   a burst of work on a large live set; then idle, 1 % of it live.
+ *   pulse   the same, but for a fifth of a phase, and idle for the rest of two.
+ *   shrink  a large live set; then a tenth of it, chosen at random, and few operations.
+ *   pool    32 threads that serve requests, few a second each: 200 blocks that are freed together; the
+ *           second phase has smaller blocks.
  *
- * Extra figures: rss_mean_kib, the mean of resident memory at ten looks per phase.
+ * Extra figures: rss_mean_kib, the mean of resident memory at ten looks per length of a phase.
  */
 #include <stdatomic.h>
 #include <time.h>
 
 #include "common/bench.h"
 
-enum { LOOKS_PER_PHASE = 10, BATCH_OPS = 1000, RING_SLOTS = 4096 };
+enum { LOOKS_PER_PHASE = 10, BATCH_OPS = 1000, RING_SLOTS = 4096, MAX_THREADS = 32 };
 
 struct phase {
 	size_t live;        /* blocks */
 	size_t low, high;   /* bytes of a block */
 	bool handed_over;   /* blocks are freed by the other thread */
 	bool idle;
+	bool requests;      /* all blocks are allocated, then all freed, again and again */
+	uint64_t rate;      /* operations per second and thread; 0: as many as go */
+	unsigned tenths;    /* of a phase's time; 0: all of it */
 };
 
 struct pattern {
@@ -35,6 +42,12 @@ static const struct pattern patterns[] = {
 	{ "prodcons", 2, { { .live = 10000, .low = 16, .high = 1024 },
 			   { .live = 10000, .low = 16, .high = 1024, .handed_over = true } } },
 	{ "burst", 1, { { .live = 400000, .low = 16, .high = 1024 }, { .idle = true, .live = 4000 } } },
+	{ "pulse", 1, { { .live = 400000, .low = 16, .high = 1024, .tenths = 2 },
+			{ .idle = true, .live = 4000, .tenths = 18 } } },
+	{ "shrink", 1, { { .live = 400000, .low = 16, .high = 1024 },
+			 { .live = 40000, .low = 16, .high = 1024, .rate = 50000 } } },
+	{ "pool", 32, { { .live = 200, .low = 16, .high = 32768, .requests = true, .rate = 2000 },
+			{ .live = 200, .low = 16, .high = 2048, .requests = true, .rate = 2000 } } },
 };
 
 /* One producer, one consumer. */
@@ -47,7 +60,7 @@ static const struct pattern *pattern;
 static uint64_t phase_ns;
 static unsigned nphases;
 static struct ring ring;
-static uint64_t ops_of[2];
+static uint64_t ops_of[MAX_THREADS];
 static uint64_t rss_sum, rss_looks;
 
 static void look(void)
@@ -87,15 +100,28 @@ static bool pop(void **p)
 	return true;
 }
 
-/* Go to a live set of `live` blocks; what is too much is freed. */
+/* Go to a live set of `live` blocks; what is too much is freed, chosen at random. */
 static uint64_t resize(void **blocks, size_t have, const struct phase *p, struct bench_rng *rng)
 {
-	size_t live = p->live;
-	for (size_t i = live; i < have; i++)
-		free(blocks[i]);
+	const size_t live = p->requests ? 0 : p->live;
+	for (size_t n = have; n > live; n--) {
+		size_t pick = bench_rng_below(rng, n);
+		free(blocks[pick]);
+		blocks[pick] = blocks[n - 1];
+	}
 	for (size_t i = have; i < live; i++)
 		blocks[i] = new_block(rng, p);
 	return have > live ? have - live : live - have;
+}
+
+/* A request: blocks that live together. */
+static uint64_t serve(void **blocks, const struct phase *p, struct bench_rng *rng)
+{
+	for (size_t i = 0; i < p->live; i++)
+		blocks[i] = new_block(rng, p);
+	for (size_t i = 0; i < p->live; i++)
+		free(blocks[i]);
+	return 2 * p->live;
 }
 
 static uint64_t replace(void **blocks, const struct phase *p, struct bench_rng *rng)
@@ -122,19 +148,28 @@ static uint64_t hand_over(unsigned index, const struct phase *p, struct bench_rn
 	return BATCH_OPS;
 }
 
+static uint64_t some_work(unsigned index, const struct phase *p, void **blocks, struct bench_rng *rng)
+{
+	if (p->handed_over)
+		return hand_over(index, p, rng);
+	return p->requests ? serve(blocks, p, rng) : replace(blocks, p, rng);
+}
+
 static uint64_t run_phase(unsigned index, const struct phase *p, void **blocks, struct bench_rng *rng)
 {
 	const uint64_t begin = bench_now_ns();
+	const uint64_t length_ns = p->tenths == 0 ? phase_ns : phase_ns / 10 * p->tenths;
 	uint64_t ops = 0, next_look = begin, now;
-	while ((now = bench_now_ns()) - begin < phase_ns) {
+	while ((now = bench_now_ns()) - begin < length_ns) {
+		bool wait = p->idle || (p->rate > 0 && ops > (now - begin) / 1000 * p->rate / 1000000);
 		if (index == 0 && now >= next_look) {
 			look();
 			next_look += phase_ns / LOOKS_PER_PHASE;
 		}
-		if (p->idle)
+		if (wait)
 			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 		else
-			ops += p->handed_over ? hand_over(index, p, rng) : replace(blocks, p, rng);
+			ops += some_work(index, p, blocks, rng);
 	}
 	return ops;
 }
@@ -151,7 +186,7 @@ static void work(unsigned index, void *arg)
 	for (unsigned n = 0; n < nphases; n++) {
 		const struct phase *p = &pattern->phases[n % 2];
 		ops_of[index] += resize(blocks, have, p, &rng);
-		have = p->live;
+		have = p->requests ? 0 : p->live;
 		ops_of[index] += run_phase(index, p, blocks, &rng);
 	}
 }
@@ -159,6 +194,7 @@ static void work(unsigned index, void *arg)
 int main(int argc, char **argv)
 {
 	const char *name;
+	uint64_t ops = 0;
 	bench_init(argc, argv, "phases");
 	name = bench_param_str("pattern", "mix");
 	nphases = (unsigned)bench_param("phases", 4);
@@ -171,5 +207,7 @@ int main(int argc, char **argv)
 	bench_run_threads(pattern->threads, work, NULL);
 	look();
 	bench_extra("rss_mean_kib", (double)rss_sum / (double)rss_looks);
-	return bench_report(ops_of[0] + ops_of[1]);
+	for (unsigned i = 0; i < pattern->threads; i++)
+		ops += ops_of[i];
+	return bench_report(ops);
 }

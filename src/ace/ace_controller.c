@@ -17,6 +17,9 @@ void ace_controller_init(struct ace_controller *a, const struct ace_config *conf
 	ace_settings_init(&a->settings, ports, start, pinned);
 	ace_explorer_init(&a->explorer, &a->settings, config->discount_ppm);
 	ace_guard_init(&a->guard, &config->limits);
+	ace_thrift_init(&a->thrift);
+	ace_early_init(&a->early);
+	ace_retain_init(&a->retain);
 	for (unsigned c = 0; c < ACE_CLASSES; c++)
 		ace_drain_init(&a->drains[c]);
 }
@@ -78,17 +81,44 @@ static void release_smaller_runs(struct ace_controller *a)
 		a->release_wanted = false;
 }
 
+/* The purge delay may be on trial or short, and nothing is judged under pressure. */
+static void make_way_for_pressure(struct ace_controller *a)
+{
+	ace_thrift_end(&a->thrift, &a->explorer, &a->settings, ACE_BECAUSE_PRESSURE);
+	ace_early_interrupt(&a->early, &a->explorer, &a->settings);
+	ace_retain_pressed(&a->explorer, &a->settings);
+	ace_explorer_interrupt(&a->explorer, &a->settings);
+}
+
+/* Those that know by counts, without judging throughput. */
+static void correct_memory(struct ace_controller *a, const struct ace_sample *sample)
+{
+	const bool was_thrifty = a->thrift.on;
+	ace_retain_fast(&a->retain, &a->explorer, &a->settings, sample);
+	/* Who works on huge blocks has few operations, and is not idle. */
+	if (ace_retain_is_raised(&a->settings))
+		ace_thrift_end(&a->thrift, &a->explorer, &a->settings, ACE_BECAUSE_DECLINED);
+	else
+		ace_thrift_fast(&a->thrift, &a->explorer, &a->settings, sample);
+	if (!was_thrifty && a->thrift.on)
+		ace_early_pause(&a->early);
+	else if (!a->thrift.on)
+		ace_early_fast(&a->early, &a->explorer, &a->settings, sample);
+}
+
 static void fast_loop(struct ace_controller *a, const struct ace_sample *sample)
 {
 	const struct ace_trial *trial = &a->explorer.trial;
-	/* The purge delay may be on trial, and nothing is judged under pressure. */
 	if (ace_scavenge_is_pressed(&a->scavenger, sample))
-		ace_explorer_interrupt(&a->explorer, &a->settings);
+		make_way_for_pressure(a);
 	ace_scavenge_fast(&a->scavenger, &a->settings, sample);
 	if (trial->phase != ACE_TRYING || trial->knob != HAK_KNOB_DRAIN_THRESHOLD)
 		for (unsigned c = 1; c < ACE_CLASSES; c++)
 			ace_drain_fast(&a->drains[c], &a->settings, sample, c);
 	if (a->scavenger.pressed)
+		return;
+	correct_memory(a, sample);
+	if (a->thrift.on)
 		return;
 	correct_diet(a, sample);
 	correct_bundles(a, sample);
@@ -110,6 +140,8 @@ static void slow_loop(struct ace_controller *a, const struct ace_sample *sample)
 static void start_rules_again(struct ace_controller *a)
 {
 	a->scavenger.pressed = false;
+	ace_thrift_init(&a->thrift);
+	ace_early_again(&a->early, &a->explorer, &a->settings);
 	for (unsigned c = 1; c < ACE_CLASSES; c++)
 		ace_drain_init(&a->drains[c]);
 }
@@ -131,14 +163,15 @@ bool ace_step(struct ace_controller *a, uint64_t now_ns, const struct ace_sample
 	see(a, now_ns, sample);
 	if (guard_stops(a, sample))
 		return false;
-	a->changed = ace_explorer_judge(&a->explorer, &a->settings, sample);
+	/* Thrift is not meant to be fast. */
+	a->changed = !a->thrift.on && ace_explorer_judge(&a->explorer, &a->settings, sample);
 	if (a->changed)
 		start_rules_again(a);
 	fast_loop(a, sample);
 	a->slow_step = slow_interval_over(a, now_ns);
 	if (a->slow_step)
 		slow_loop(a, sample);
-	if (!a->scavenger.pressed)
+	if (!a->scavenger.pressed && !a->thrift.on && a->early.phase != ACE_EARLY_TRYING)
 		ace_explorer_explore(&a->explorer, &a->settings);
 	return true;
 }

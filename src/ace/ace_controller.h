@@ -12,6 +12,9 @@
  *	lock wait up               bundle width up           a trial: must gain reward
  *	fragmentation up (slow)    release pages down        a trial: must not lose reward
  *	misses few again (slow)    both up again             a trial: must not lose reward
+ *	huge blocks come and go    huge block cache up       ace_retain.h: the signal itself
+ *	memory goes back anyway    purge delay down          ace_early.h: pages, counted
+ *	few operations             capacity, delay down      ace_thrift.h: their share of the work
  *	memory pressure            purge delay down          high and low mark 10 % apart
  *	idle, RSS up, pressure     none: a scavenge pass     ace_scavenge.h
  *
@@ -26,10 +29,13 @@
 #define HAK_ACE_CONTROLLER_H
 
 #include "ace/ace_drain.h"
+#include "ace/ace_early.h"
 #include "ace/ace_explorer.h"
 #include "ace/ace_guard.h"
 #include "ace/ace_realloc.h"
+#include "ace/ace_retain.h"
 #include "ace/ace_scavenge.h"
+#include "ace/ace_thrift.h"
 
 struct ace_config {
 	uint64_t slow_interval_ns;
@@ -43,6 +49,9 @@ struct ace_controller {
 	struct ace_explorer explorer;
 	struct ace_guard guard;
 	struct ace_scavenger scavenger;
+	struct ace_thrift thrift;
+	struct ace_early early;
+	struct ace_retain retain;
 	struct ace_drain drains[ACE_CLASSES]; /* [0] unused */
 	uint64_t next_slow_ns;   /* 0: no step yet */
 	uint32_t miss_steps;     /* consecutive ones with many LLC misses */

@@ -103,14 +103,25 @@ void ace_explorer_recall(struct ace_explorer *e, enum hak_knob k, uint32_t arm, 
 	u->reward[arm] = clamp_i64(reward_ppm, 0, u->weight[arm]);
 }
 
-void ace_explorer_adopt(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k,
-			uint32_t arm)
+void ace_explorer_rebase(struct ace_explorer *e)
+{
+	base_restart(e, 0);
+}
+
+void ace_explorer_put(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k, uint32_t arm,
+		      enum ace_reason reason)
 {
 	if (s->pinned[k] || arm >= knob_info(k)->ncandidates)
 		return;
 	e->learners[k].arm = arm;
 	base_restart(e, 0);
-	ace_settings_move(s, k, 0, candidate(k, arm), ACE_BECAUSE_PLAYBOOK);
+	ace_settings_move(s, k, 0, candidate(k, arm), reason);
+}
+
+void ace_explorer_adopt(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k,
+			uint32_t arm)
+{
+	ace_explorer_put(e, s, k, arm, ACE_BECAUSE_PLAYBOOK);
 }
 
 /* ---- reward */

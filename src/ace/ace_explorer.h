@@ -84,6 +84,13 @@ void ace_explorer_recall(struct ace_explorer *e, enum hak_knob k, uint32_t arm, 
 void ace_explorer_adopt(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k,
 			uint32_t arm);
 
+/* A rule with evidence of its own puts an arm in force. */
+void ace_explorer_put(struct ace_explorer *e, struct ace_settings *s, enum hak_knob k, uint32_t arm,
+		      enum ace_reason reason);
+
+/* What the settings in force pay is to be measured anew. */
+void ace_explorer_rebase(struct ace_explorer *e);
+
 /* Judge one sample. True: the workload has changed, everything was put back. */
 bool ace_explorer_judge(struct ace_explorer *e, struct ace_settings *s,
 			const struct ace_sample *sample);

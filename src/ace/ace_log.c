@@ -21,6 +21,10 @@ static const char *const reasons[ACE_BECAUSE_COUNT] = {
 	[ACE_BECAUSE_CHANGED] = "back: workload changed",
 	[ACE_BECAUSE_GUARD] = "back: stopped by a guard",
 	[ACE_BECAUSE_PLAYBOOK] = "playbook",
+	[ACE_BECAUSE_DECLINED] = "large blocks come and go",
+	[ACE_BECAUSE_LIGHT_LOAD] = "light load",
+	[ACE_BECAUSE_LOAD] = "load",
+	[ACE_BECAUSE_RETURNED] = "memory goes back anyway",
 };
 
 /* In the log; the trace has the names of the knob table. */
@@ -33,6 +37,7 @@ static const char *const titles[] = {
 	[HAK_KNOB_PURGE_DELAY_MS] = "Purge delay",
 	[HAK_KNOB_HUGE_PAGES] = "Huge pages",
 	[HAK_KNOB_NT_THRESHOLD] = "NT copy threshold",
+	[HAK_KNOB_HUGE_CACHE_MB] = "Huge block cache",
 };
 
 void ace_ring_add(struct ace_ring *r, const struct ace_decision *d)

@@ -9,7 +9,10 @@ enum { MIN_CONFIDENCE_PERCENT = 50 };
 
 static uint64_t per_second(uint64_t count, uint64_t interval_ns)
 {
-	/* Counts of an interval of seconds fit with room to spare. */
+	while (count > UINT64_MAX / NS_PER_S) {
+		count >>= 1;
+		interval_ns >>= 1;
+	}
 	return interval_ns == 0 ? 0 : count * NS_PER_S / interval_ns;
 }
 
@@ -45,6 +48,11 @@ static void read_rates(struct ace_sample *out, const struct ace_meter *m,
 		per_second(now->lock_wait_ns - m->last.lock_wait_ns, interval_ns);
 	out->ace_cpu_ppm = (uint32_t)ppm_ratio(ace_cpu_ns, interval_ns);
 	out->p99_ns = p99_ns(&m->last, now);
+	out->cpu_ppm = (uint64_t)ppm_ratio(process_cpu_ns - m->last_process_cpu_ns, interval_ns);
+	out->faults_per_s = per_second(now->minor_faults - m->last.minor_faults, interval_ns);
+	out->returned_bytes_per_s = per_second(now->purged_bytes - m->last.purged_bytes, interval_ns);
+	out->declined_bytes_per_s =
+		per_second(now->declined_bytes - m->last.declined_bytes, interval_ns);
 }
 
 static void read_gauges(struct ace_sample *out, const struct hak_metrics *now)
@@ -55,6 +63,7 @@ static void read_gauges(struct ace_sample *out, const struct hak_metrics *now)
 	out->frag_ppm = now->fragmentation_ppm;
 	out->rss_bytes = now->rss_bytes;
 	out->waste_bytes = now->kept_bytes - now->live_bytes;
+	out->cached_bytes = now->cached_bytes;
 	out->live_bytes = now->live_bytes;
 	out->heaps = (uint32_t)now->heaps;
 	out->cgroup_limit_bytes = cgroup_limit(&now->cgroup);

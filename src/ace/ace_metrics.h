@@ -27,6 +27,11 @@ enum { ACE_CLASSES = HAK_CLASS_COUNT + 1 }; /* entry 0: all classes */
 	F(waste_bytes, uint64_t)         /* resident, free, could be given back */                 \
 	F(p99_ns, uint64_t)              /* latency of slow paths, as seen by all operations */    \
 	F(ace_cpu_ppm, uint32_t)         /* of one processor */                                    \
+	F(cpu_ppm, uint64_t)             /* the process's, of one processor */                     \
+	F(faults_per_s, uint64_t)        /* pages of memory that came from the kernel */           \
+	F(returned_bytes_per_s, uint64_t) /* went back to it */                                    \
+	F(declined_bytes_per_s, uint64_t) /* of these: huge blocks at their free */                \
+	F(cached_bytes, uint64_t)        /* of waste: in caches of threads */                      \
 	F(live_bytes, uint64_t)          /* the program's, without huge blocks */                  \
 	F(heaps, uint32_t)               /* about as many as threads that allocate */              \
 	F(cgroup_limit_bytes, uint64_t)  /* 0: none */                                             \

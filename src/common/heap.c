@@ -247,7 +247,8 @@ static void put_run_locked(struct heap *h, struct slab *s, const struct cached_b
 
 /* Return to their slabs those of n <= TCACHE_SLOTS blocks whose slab is h's. Moves the others
  * to the front of blocks[] and returns how many those are. */
-static unsigned put_own_locked(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
+static unsigned put_own_locked(struct heap *h, unsigned cls, struct cached_block *blocks,
+			       unsigned n)
 {
 	struct slab *slabs[TCACHE_SLOTS];
 	uint32_t now_ms = os_now_ms();

@@ -62,8 +62,8 @@ struct heap *heap_orphans(void);
  * memory. Locks the heap. */
 unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsigned want);
 
-/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they are; blocks[] is used up.
- * h may be NULL: all are then treated as remote. Locks heaps. */
+/* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they are; blocks[] is
+ * used up. h may be NULL: all are then treated as remote. Locks heaps. */
 void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n);
 
 /* The same, but for what the depot keeps for a later heap_take(). Does it keep all? */

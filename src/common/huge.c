@@ -10,11 +10,14 @@
 #include "common/registry.h"
 
 enum {
-	/* What is kept of freed memory: of one block, all together. The second is for the
-	 * holes between live blocks, too: with less than about twice the live bytes,
-	 * blocks that come and go are mapped and unmapped all the time. */
-	CACHE_MAX_ONE = 32 << 20,
-	CACHE_MAX_ALL = 192 << 20,
+	/* What is kept of freed memory, all together; the knob huge_cache_mb says how much of one
+	 * block. It is for the holes between live blocks, too: with less than about twice the live
+	 * bytes, blocks that come and go are mapped and unmapped all the time. */
+	CACHE_MIN_ALL = 192 << 20,
+	/* What is kept of larger ones goes before anything else is mapped: so keeping them never
+	 * takes more memory than not keeping them. */
+	CACHE_PROVISIONAL_ONE = 32 << 20,
+	CACHE_MAX_ALL = 384 << 20, /* one and a half times the knob's largest candidate */
 	PURGE_STEP = 4 << 20, /* unmapped at once: well below a millisecond */
 	/* Of so many bytes that are freed one is unmapped, of what is free longest. */
 	FREED_PER_UNMAPPED = 128,
@@ -23,7 +26,8 @@ enum {
 	/* From this size on it asks for huge pages: at most a quarter is touched in vain. */
 	HUGE_PAGES_MIN = 4 * HAK_SUPERSLAB_BYTES,
 	/* Free extents by size in units, four buckets per doubling. */
-	BUCKET_COUNT = 44,
+	BUCKET_COUNT = 48,
+	MIB_SHIFT = 20,
 };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_HUGE);
@@ -35,6 +39,8 @@ static struct list_node free_by_age = { &free_by_age, &free_by_age };
 static struct list_node buckets[BUCKET_COUNT];
 static uint64_t nonempty_buckets;   /* the heads of the others are not made yet */
 static _Atomic size_t cached_bytes; /* written under lock; <= CACHE_MAX_ALL */
+static _Atomic uint64_t declined_bytes; /* written under lock */
+static _Atomic uint64_t unmapped_bytes;
 static size_t turnover_bytes;       /* freed since something was last unmapped for its age */
 static struct meta_pool records;
 
@@ -46,6 +52,26 @@ struct lock *huge_lock(void)
 size_t huge_cached_bytes(void)
 {
 	return atomic_load_relaxed(&cached_bytes);
+}
+
+uint64_t huge_declined_bytes(void)
+{
+	return atomic_load_relaxed(&declined_bytes);
+}
+
+uint64_t huge_unmapped_bytes(void)
+{
+	return atomic_load_relaxed(&unmapped_bytes);
+}
+
+static size_t cache_max_one(void)
+{
+	return (size_t)knob_get(HAK_KNOB_HUGE_CACHE_MB, 0) << MIB_SHIFT;
+}
+
+static size_t cache_max_all(void)
+{
+	return max_size(CACHE_MIN_ALL, cache_max_one() / 2 * 3);
 }
 
 static uintptr_t end_of(const struct huge *h)
@@ -94,7 +120,7 @@ static unsigned bucket_of(size_t bytes)
 	return (high - 1) * 4 + (unsigned)(units >> (high - 2) & 3);
 }
 
-HAK_STATIC_ASSERT(CACHE_MAX_ALL >> HAK_UNIT_SHIFT < 4096, "bucket_of() < (11 - 1) * 4 + 4");
+HAK_STATIC_ASSERT(CACHE_MAX_ALL >> HAK_UNIT_SHIFT < 8192, "bucket_of() < (12 - 1) * 4 + 4");
 
 /* Enter e, or take it out, for what base and mapped_bytes say; its age is apart. */
 static void extent_enter_locked(struct huge *e)
@@ -223,14 +249,21 @@ static struct huge *oldest_locked(void)
 	return list_is_empty(&free_by_age) ? NULL : LIST_ENTRY(free_by_age.next, struct huge, age);
 }
 
-/* Keep no more than allows for `bytes` more, at most CACHE_MAX_ALL: the oldest go, of the
- * last of them as much as has to. They are put in `gone`. */
+/* h, entered nowhere, is not kept. */
+static void decline_locked(struct huge *h, struct list_node *gone)
+{
+	atomic_add_relaxed(&declined_bytes, h->mapped_bytes);
+	list_push_back(gone, &h->link);
+}
+
+/* Keep no more than allows for `bytes` more: the oldest go, of the last of them as much as has
+ * to. They are put in `gone`. */
 static void make_room_locked(size_t bytes, struct list_node *gone)
 {
-	while (huge_cached_bytes() + bytes > CACHE_MAX_ALL) {
-		size_t excess = huge_cached_bytes() + bytes - CACHE_MAX_ALL;
-		list_push_back(gone, &take_top_locked(oldest_locked(), excess)->link);
-	}
+	const size_t most = cache_max_all();
+	while (huge_cached_bytes() + bytes > most)
+		decline_locked(take_top_locked(oldest_locked(), huge_cached_bytes() + bytes - most),
+			       gone);
 }
 
 /* `bytes` are freed. The clock alone would keep, in a program that frees all the time, whatever
@@ -252,8 +285,8 @@ static void turnover_locked(size_t bytes, struct list_node *gone)
  * is put in `gone`, for unmap_all(). */
 static void release_locked(struct huge *h, struct list_node *gone)
 {
-	if (h->mapped_bytes > CACHE_MAX_ONE) {
-		list_push_back(gone, &h->link);
+	if (h->mapped_bytes > cache_max_one()) {
+		decline_locked(h, gone);
 		return;
 	}
 	turnover_locked(h->mapped_bytes, gone);
@@ -273,7 +306,9 @@ static size_t unmap(struct huge *h)
 	size_t bytes = h->mapped_bytes;
 	/* Refused (the range is part of a larger mapping that the kernel cannot split): at
 	 * least the pages go back. The addresses are lost, and stay counted as mapped. */
-	if (!os_unmap((void *)h->base, bytes) && !os_purge((void *)h->base, bytes))
+	if (os_unmap((void *)h->base, bytes))
+		atomic_add_relaxed(&unmapped_bytes, bytes);
+	else if (!os_purge((void *)h->base, bytes))
 		bytes = 0;
 	limit_uncharge(bytes);
 	meta_pool_free(&records, h);
@@ -315,21 +350,37 @@ static bool take_free_locked(struct huge *h, size_t bytes, size_t align)
 	return true;
 }
 
+static void give_up_provisional_locked(struct list_node *gone)
+{
+	LIST_FOR_EACH_SAFE(n, &free_by_age) {
+		struct huge *e = LIST_ENTRY(n, struct huge, age);
+		if (e->mapped_bytes <= CACHE_PROVISIONAL_ONE)
+			continue;
+		extent_remove_locked(e);
+		list_push_back(gone, &e->link);
+	}
+}
+
 /* A live block; mapped_bytes are whole units, usable_bytes whole pages. */
 static struct huge *block_alloc(size_t mapped_bytes, size_t usable_bytes, size_t align,
 				bool *zeroed)
 {
 	struct huge *h = record_alloc();
+	struct list_node gone;
 	bool taken;
 	if (h == NULL)
 		return NULL;
+	list_init(&gone);
 	h->usable_bytes = usable_bytes;
 
 	lock_acquire(&lock);
 	taken = take_free_locked(h, mapped_bytes, align);
 	if (taken)
 		live_insert_locked(h);
+	else if (mapped_bytes > CACHE_PROVISIONAL_ONE)
+		give_up_provisional_locked(&gone);
 	lock_release(&lock);
+	unmap_all(&gone);
 	*zeroed = !taken;
 	if (taken)
 		return h;

@@ -43,6 +43,10 @@ size_t huge_purge_until(uint32_t delay_ms, uint64_t deadline_ns);
 
 size_t huge_cached_bytes(void); /* of free extents; read without the lock */
 
+/* Since the start: freed and, for want of room, not kept; given back to the kernel in all. */
+uint64_t huge_declined_bytes(void);
+uint64_t huge_unmapped_bytes(void);
+
 struct huge_counters {
 	size_t live, live_bytes, cached_bytes;
 };

@@ -29,6 +29,8 @@ static const struct hak_knob_info table[HAK_KNOB_COUNT] = {
 	[HAK_KNOB_NT_THRESHOLD] = { .name = "nt_threshold", .unit = "percent of the last-level cache",
 				    .ncandidates = 7, .default_index = 2,
 				    .candidates = { 6, 12, 25, 50, 100, 200, 100000 } },
+	[HAK_KNOB_HUGE_CACHE_MB] = { .name = "huge_cache_mb", .unit = "MiB", .ncandidates = 4,
+				     .default_index = 0, .candidates = { 32, 64, 128, 256 } },
 };
 
 _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];

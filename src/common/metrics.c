@@ -32,6 +32,7 @@ static void read_heaps(struct hak_metrics *m)
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
 		m->backlog += sums.class_backlog[cls];
 
+	m->cached_bytes = sums.cached_bytes;
 	/* The sums are not of one moment. */
 	touched = sums.touched_bytes - min_size(sums.touched_bytes, slab_purged_bytes());
 	m->live_bytes = sums.used_bytes - min_size(sums.used_bytes, sums.cached_bytes) + large_bytes();
@@ -54,7 +55,8 @@ static void read_process(struct hak_metrics *m)
 	m->mapped_bytes = os.mapped_bytes;
 	m->held_bytes = limit_held_bytes();
 	m->purge = purge_counters();
-	m->purged_bytes = os.purged_bytes;
+	m->purged_bytes = os.purged_bytes + huge_unmapped_bytes();
+	m->declined_bytes = huge_declined_bytes();
 	m->lock_waits = waits.count;
 	m->lock_wait_ns = waits.ns;
 	m->remote_batches = remote_batches_sent();

@@ -29,6 +29,7 @@ struct hak_metrics {
 	uint64_t remote_batches;
 	uint64_t minor_faults, major_faults; /* of the process */
 	uint64_t purged_bytes;               /* given back to the kernel */
+	uint64_t declined_bytes; /* of these, huge blocks at their free: no room to keep them */
 	struct purge_counters purge;         /* passes of the maintenance, by their length */
 
 	/* ---- gauges */
@@ -42,6 +43,7 @@ struct hak_metrics {
 	 * which have no neighbours to be scattered among. kept_bytes are in memory as far
 	 * as we know, live_bytes are the program's. */
 	uint64_t live_bytes, kept_bytes;
+	uint64_t cached_bytes; /* of kept_bytes: in thread caches, depots and inboxes */
 	uint32_t fragmentation_ppm; /* (kept - live) / kept */
 
 	/* ---- the last-level cache */

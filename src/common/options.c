@@ -57,6 +57,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_COUNTER_THREADS", .value = &options.counter_threads, .max = 64 },
 	{ .name = "HAKMEM_HUGE_PAGES", .words = { "off", "filling", "always" },
 	  .knob = 1 + HAK_KNOB_HUGE_PAGES },
+	{ .name = "HAKMEM_HUGE_CACHE_MB", .max = INT32_MAX, .knob = 1 + HAK_KNOB_HUGE_CACHE_MB },
 	{ .name = "HAKMEM_NT_THRESHOLD", .max = INT32_MAX, .knob = 1 + HAK_KNOB_NT_THRESHOLD },
 	{ .name = "HAKMEM_PURGE_DELAY_MS", .max = INT32_MAX, .knob = 1 + HAK_KNOB_PURGE_DELAY_MS },
 	{ .name = "HAKMEM_TCACHE_CAPACITY", .max = INT32_MAX, .knob = 1 + HAK_KNOB_TCACHE_CAPACITY },

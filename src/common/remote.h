@@ -30,7 +30,7 @@ enum { BATCH_BLOCKS = (BATCH_MAX_BYTES - sizeof(struct batch)) / sizeof(void *) 
 
 struct inbox {
 	_Atomic(struct batch *) head;
-	_Atomic uint32_t backlog; /* blocks, about: added before the push, taken off after the take */
+	_Atomic uint32_t backlog; /* blocks, about: added before the push, off after the take */
 	bool stale;               /* maintenance only: there was a backlog at its last pass */
 };
 

@@ -100,7 +100,8 @@ unsigned slab_sound_run(unsigned cls, const struct cached_block *entries, unsign
 			states = unit_record(unit);
 			index = state_offset(entries[i].state, states);
 		}
-		if (HAK_UNLIKELY(index >= capacity) || HAK_UNLIKELY(block != base + index * bytes) ||
+		if (HAK_UNLIKELY(index >= capacity) ||
+		    HAK_UNLIKELY(block != base + index * bytes) ||
 		    HAK_UNLIKELY(atomic_load_relaxed(&states[index]) != BLOCK_CACHED))
 			return i;
 	}

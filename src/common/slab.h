@@ -87,13 +87,14 @@ HAK_INLINE bool slab_holds(unsigned cls, const void *block, _Atomic uint8_t **st
 {
 	const struct registry_unit *unit;
 	uint64_t index;
-	uintptr_t tag;
+	uintptr_t tag, offset;
 	if (HAK_UNLIKELY(!registry_covers((uintptr_t)block)))
 		return false;
 	unit = registry_unit_of((uintptr_t)block);
 	tag = unit_tag(unit);
+	offset = tag_offset(tag, (uintptr_t)block);
 	if (HAK_UNLIKELY(tag_kind(tag) != cls) ||
-	    HAK_UNLIKELY(!block_starts(class_inverse[cls], tag_offset(tag, (uintptr_t)block), &index)))
+	    HAK_UNLIKELY(!block_starts(class_inverse[cls], offset, &index)))
 		return false;
 	*state = (_Atomic uint8_t *)unit_record(unit) + index;
 	return true;

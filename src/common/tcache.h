@@ -35,7 +35,7 @@ struct tcache_bin {
 	_Atomic(struct cached_block *) top;
 	struct cached_block *limit;
 	uint64_t inverse;            /* of the class's block size; see size_class.h */
-	struct cached_block *bottom; /* constant: the entry that stays empty */
+	struct cached_block *bottom; /* the entry that stays empty; of constant caches NULL */
 };
 HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 32, "one shift leads to a bin");
 

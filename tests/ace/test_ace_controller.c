@@ -153,6 +153,12 @@ static void idle_is_not_judged(void)
 	everything_at_default("after bursts");
 }
 
+static void thrifty(const char *when, int32_t capacity)
+{
+	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], capacity, when);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, when);
+}
+
 static void never_anything_when_idle(void)
 {
 	sim_init(&w, 1, 20000);
@@ -162,7 +168,143 @@ static void never_anything_when_idle(void)
 	w.sample.waste_bytes = 64 << 20;
 	run(10);
 	CHECK(w.scavenges > 0, "free memory of an idle program is left alone");
-	everything_at_default("idle");
+	thrifty("idle", 64);
+}
+
+/* ---- memory */
+
+/* Allocation is a small part of the work: caches and delay at once, back at once. */
+static void thrift_follows_the_load(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.cpu_ppm = PPM;
+	w.sample.ops_per_s = 60000;
+	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
+	run(1);
+	everything_at_default("after one light step");
+	run(1);
+	thrifty("after two", 8);
+	CHECK_I64(w.ace.explorer.reward_ppm, -1, "reward in thrift");
+	w.sample.ops_per_s = 120000; /* between the marks */
+	run(100);
+	thrifty("between the marks", 8);
+	w.sample.ops_per_s = 140000;
+	run(1);
+	everything_at_default("at a load");
+	run(100);
+	everything_at_default("as long as it lasts");
+}
+
+static void thrift_is_not_for_the_busy(void)
+{
+	sim_init(&w, 1, 0);
+	w.sample.cpu_ppm = PPM;
+	w.sample.ops_per_s = 80000;
+	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
+	run(20);
+	CHECK(!w.ace.thrift.on, "80000 operations per second are 1.2 %% of a processor");
+	w.sample.ops_per_s = 100;
+	w.sample.faults_per_s = 15000;
+	run(20);
+	CHECK(!w.ace.thrift.on, "15000 pages per second are 1.5 %% of a processor");
+	w.sample.faults_per_s = 0;
+	w.sample.returned_bytes_per_s = 64 << 20;
+	run(20);
+	CHECK(!w.ace.thrift.on, "so are 64 MiB per second given back");
+	w.sample.returned_bytes_per_s = 0;
+	w.sample.waste_bytes = 1 << 20;
+	run(20);
+	CHECK(!w.ace.thrift.on, "nothing to gain");
+}
+
+/* Memory that goes back only to come again ends it, and each end doubles the wait. */
+static void thrift_ends_when_it_costs(void)
+{
+	unsigned began = 0;
+	sim_init(&w, 1, 0);
+	w.sample.ops_per_s = 1000;
+	w.sample.waste_bytes = 40 << 20;
+	for (unsigned n = 0; n < 400; n++) {
+		bool before = w.ace.thrift.on;
+		w.sample.faults_per_s = w.ace.thrift.on ? 50000 : 0;
+		run(1);
+		began += w.ace.thrift.on && !before;
+	}
+	/* 2, 4 ... 64 steps of waiting, each followed by 4: 126 + 24; then 68 each. */
+	CHECK(began >= 6 && began <= 10, "it began %u times", began);
+}
+
+/* Memory goes back under the default delay: a short one costs nothing, and is kept. */
+static void delay_is_short_where_it_is_in_vain(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.returned_bytes_per_s = 50 << 20;
+	w.sample.faults_per_s = 12800;
+	run(5);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 500, "delay within the first window");
+	run(1);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay on trial");
+	run(6);
+	CHECK_I64(w.ace.early.phase, ACE_EARLY_KEPT, "phase");
+	w.sample.ops_per_s /= 3; /* another workload */
+	run(20);
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, "delay after a change");
+}
+
+/* With the short delay memory comes again that did not before: three times the pages. */
+static void delay_stays_where_it_is_of_use(void)
+{
+	unsigned trials = 0, short_steps = 0;
+	sim_init(&w, 1, 0);
+	for (unsigned n = 0; n < 1000; n++) {
+		int32_t before = w.value[HAK_KNOB_PURGE_DELAY_MS][0];
+		w.sample.returned_bytes_per_s = 50 << 20;
+		w.sample.faults_per_s = before == 10 ? 38400 : 12800;
+		run(1);
+		trials += before == 500 && w.value[HAK_KNOB_PURGE_DELAY_MS][0] == 10;
+		short_steps += before == 10;
+	}
+	CHECK(trials >= 1 && trials <= 7, "%u trials", trials);
+	CHECK(short_steps <= 7 * 6, "%u steps with a short delay", short_steps);
+	sim_init(&w, 1, 0);
+	w.sample.returned_bytes_per_s = 1 << 20;
+	run(1000);
+	CHECK_U64(w.moves[HAK_KNOB_PURGE_DELAY_MS] % 2, 0, "where little goes back there is no trial of it");
+	CHECK_I64(w.ace.early.phase, ACE_EARLY_WATCHING, "phase");
+}
+
+/* A world in which blocks of so many MiB come and go. */
+static void declined(int32_t mib)
+{
+	bool kept = w.value[HAK_KNOB_HUGE_CACHE_MB][0] >= mib;
+	w.sample.declined_bytes_per_s = kept ? 0 : (uint64_t)1 << 30;
+	run(1);
+}
+
+static void large_blocks_are_kept(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.ops_per_s = 20;
+	w.sample.waste_bytes = 100 << 20;
+	for (unsigned n = 0; n < 100; n++)
+		declined(100);
+	CHECK_I64(w.value[HAK_KNOB_HUGE_CACHE_MB][0], 128, "kept per block");
+	CHECK_U64(w.moves[HAK_KNOB_HUGE_CACHE_MB], 2, "moves");
+	CHECK(!w.ace.thrift.on, "thrift beside blocks that come and go");
+	w.sample.cgroup_limit_bytes = 100 << 20;
+	run(2);
+	CHECK_I64(w.value[HAK_KNOB_HUGE_CACHE_MB][0], 32, "kept under pressure");
+}
+
+/* Larger than any candidate: given up, and tried ever more seldom. */
+static void too_large_blocks_are_not(void)
+{
+	sim_init(&w, 1, 20000);
+	w.sample.ops_per_s = 20;
+	for (unsigned n = 0; n < 3000; n++)
+		declined(1000);
+	CHECK(w.moves[HAK_KNOB_HUGE_CACHE_MB] <= 6 * 4, "%llu moves",
+	      (unsigned long long)w.moves[HAK_KNOB_HUGE_CACHE_MB]);
 }
 
 /* ---- corrections */
@@ -420,6 +562,13 @@ static const struct test_case cases[] = {
 	{ "change_forgets", change_forgets },
 	{ "idle_is_not_judged", idle_is_not_judged },
 	{ "never_anything_when_idle", never_anything_when_idle },
+	{ "thrift_follows_the_load", thrift_follows_the_load },
+	{ "thrift_is_not_for_the_busy", thrift_is_not_for_the_busy },
+	{ "thrift_ends_when_it_costs", thrift_ends_when_it_costs },
+	{ "delay_is_short_where_it_is_in_vain", delay_is_short_where_it_is_in_vain },
+	{ "delay_stays_where_it_is_of_use", delay_stays_where_it_is_of_use },
+	{ "large_blocks_are_kept", large_blocks_are_kept },
+	{ "too_large_blocks_are_not", too_large_blocks_are_not },
 	{ "diet_kept_only_if_it_helps", diet_kept_only_if_it_helps },
 	{ "diet_ends_when_misses_do", diet_ends_when_misses_do },
 	{ "bundle_grows_on_lock_wait", bundle_grows_on_lock_wait },

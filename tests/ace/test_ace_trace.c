@@ -42,7 +42,7 @@ static void step(uint64_t ops, int32_t misses, uint64_t locks, uint32_t frag, ui
 }
 
 /* A program that meets every rule: learning, misses, locks, backlog, idleness,
- * fragmentation, pressure, a change, and in the end a guard. */
+ * fragmentation, pressure, a change, blocks that come and go, and in the end a guard. */
 static void record(void)
 {
 	static const bool pinned[HAK_KNOB_COUNT];
@@ -72,7 +72,21 @@ static void record(void)
 		step(10000000, 50000, 0, 100000, 100);
 	for (unsigned n = 0; n < 300 && w.ace.explorer.trial.phase != ACE_TRYING; n++)
 		step(10000000, 50000, 0, 100000, 100);
+	for (unsigned n = 0; n < 20; n++)
+		step(3000000, 20000, 0, 100000, 100);
+	w.sample.declined_bytes_per_s = 1 << 30;
+	for (unsigned n = 0; n < 12; n++)
+		step(3000000, 20000, 0, 100000, 100);
+	w.sample.declined_bytes_per_s = 0;
+	w.sample.returned_bytes_per_s = 20 << 20;
+	for (unsigned n = 0; n < 12; n++) {
+		w.sample.faults_per_s = w.value[HAK_KNOB_PURGE_DELAY_MS][0] == 10 ? 200000 : 0;
+		step(3000000, 20000, 0, 100000, 100);
+	}
+	w.sample.faults_per_s = 0;
+	w.sample.returned_bytes_per_s = 0;
 	w.sample.waste_bytes = 50 << 20;
+	w.sample.cached_bytes = 20 << 20;
 	for (unsigned n = 0; n < 20; n++)
 		step(n % 2 * 500, 20000, 0, 600000, 500);
 	for (unsigned n = 0; n < 200; n++)
@@ -151,7 +165,7 @@ static void damaged(void)
 	uint64_t rng = 1;
 	char *digit;
 	record();
-	trace[strlen("hakmem-ace-trace ")] = '2';
+	trace[strlen("hakmem-ace-trace ")] = '3';
 	refused(recorded.length, "another version");
 	record();
 	refused(recorded.length - 1, "the last line is not whole");

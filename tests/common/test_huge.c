@@ -6,6 +6,7 @@
 
 #include "common/atomics.h"
 #include "common/huge.h"
+#include "common/knobs.h"
 #include "common/os.h"
 #include "common/registry.h"
 #include "common/superslab.h"
@@ -248,6 +249,42 @@ static void limits(void)
 	huge_free(record_of(row[12]));
 	counted(0, 0, 192 * MIB);
 	CHECK_U64(mapped - os_counters().mapped_bytes, 3 * MIB, "bytes unmapped");
+	empty_cache();
+}
+
+/* Larger ones are kept if the knob says so, but never beside memory that is newly mapped. */
+static void larger_ones(void)
+{
+	unsigned char *p = alloc(60 * MIB), *q;
+	uint64_t declined = huge_declined_bytes(), unmapped = huge_unmapped_bytes();
+	huge_free(record_of(p));
+	counted(0, 0, 0);
+	CHECK_U64(huge_declined_bytes() - declined, 60 * MIB, "bytes not kept");
+	CHECK_U64(huge_unmapped_bytes() - unmapped, 60 * MIB, "bytes given back");
+	knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 64);
+	huge_free(record_of(alloc(60 * MIB)));
+	counted(0, 0, 60 * MIB);
+	p = alloc(50 * MIB);
+	counted(1, 50 * MIB, 10 * MIB);
+	q = alloc(20 * MIB); /* not larger than what is kept anyway */
+	counted(2, 70 * MIB, 10 * MIB);
+	huge_free(record_of(p));
+	counted(1, 20 * MIB, 60 * MIB);
+	p = alloc(61 * MIB);
+	counted(2, 81 * MIB, 0);
+	huge_free(record_of(p));
+	huge_free(record_of(alloc(64 * MIB + 1))); /* no room for it beside the other */
+	counted(1, 20 * MIB, 0);
+	knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 256);
+	p = alloc(200 * MIB);
+	huge_free(record_of(alloc(250 * MIB)));
+	huge_free(record_of(p)); /* 450 MiB in all: the oldest make room */
+	counted(1, 20 * MIB, 384 * MIB);
+	huge_check();
+	knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 32);
+	huge_free(record_of(q)); /* the room is less again */
+	counted(0, 0, 192 * MIB);
+	huge_check();
 	empty_cache();
 }
 
@@ -779,6 +816,7 @@ static const struct test_case cases[] = {
 	{ "fit_in_one_bucket", fit_in_one_bucket },
 	{ "aligned_out_of_extent", aligned_out_of_extent },
 	{ "limits", limits },
+	{ "larger_ones", larger_ones },
 	{ "oldest_goes", oldest_goes },
 	{ "turnover", turnover },
 	{ "purge", purge },

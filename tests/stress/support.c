@@ -6,6 +6,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -123,6 +125,50 @@ const char *thread_name(void)
 static _Atomic uint64_t kicks;
 static void (*watchdog_describe)(char *buf, size_t size);
 
+/* The first line of /proc/self/task/NAME/FILE. */
+static void task_line(const char *name, const char *file, char *line, size_t size)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/self/task/%s/%s", name, file);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, line, size - 1);
+	if (fd >= 0)
+		close(fd);
+	line[n > 0 ? n : 0] = 0;
+	line[strcspn(line, "\n")] = 0;
+}
+
+/* What the kernel says of each thread: asleep (S) and in which call, which a deadlock is, or
+ * runnable (R) and starved. */
+static void say_tasks(void)
+{
+	struct {
+		uint64_t ino, off;
+		unsigned short len;
+		unsigned char type;
+		char name[];
+	} *entry;
+	_Alignas(8) char entries[2048];
+	char stat[512], wchan[64], call[160];
+	long n;
+	int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (fd >= 0 && (n = syscall(SYS_getdents64, fd, entries, sizeof(entries))) > 0)
+		for (long at = 0; at < n; at += entry->len) {
+			entry = (void *)(entries + at);
+			if (entry->name[0] == '.')
+				continue;
+			task_line(entry->name, "stat", stat, sizeof(stat));
+			task_line(entry->name, "wchan", wchan, sizeof(wchan));
+			task_line(entry->name, "syscall", call, sizeof(call));
+			const char *state = strrchr(stat, ')');
+			say("  task %s: %c, %s, system call %s", entry->name,
+			    state ? state[2] : '?', wchan, call);
+		}
+	if (fd >= 0)
+		close(fd);
+}
+
 static void *watchdog_main(void *unused)
 {
 	char state[2048] = "";
@@ -142,6 +188,7 @@ static void *watchdog_main(void *unused)
 			continue;
 		if (watchdog_describe)
 			watchdog_describe(state, sizeof(state));
+		say_tasks();
 		fail("hang: no progress for %d s\n%s", HANG_S, state);
 	}
 	return NULL;
