@@ -36,6 +36,7 @@ static void *last_freed;
 static struct rng rng;
 static size_t live_bytes, asked_bytes;
 static unsigned op_number, misuses;
+static uint64_t reports; /* that there have to be */
 static bool may_fail; /* a fault has been armed in this input */
 
 /* ---- threads: one lane runs, the others wait for it */
@@ -398,7 +399,6 @@ static void op_misuse(void)
 {
 	struct shadow_block *b = &slots[fuzz_byte(&input)];
 	size_t inside = fuzz_number(&input, 2);
-	uint64_t before = report_count();
 	if (misuses++ >= MAX_MISUSES)
 		return;
 	if (b->at != NULL && b->usable > 1)
@@ -407,8 +407,9 @@ static void op_misuse(void)
 		hak_free(last_freed);
 	else
 		return;
-	FUZZ_REQUIRE(report_count() == before + 1, "a bad pointer gave %llu reports",
-		     (unsigned long long)(report_count() - before));
+	reports++;
+	FUZZ_REQUIRE(report_count() == reports, "a bad pointer made %llu reports of %llu",
+		     (unsigned long long)report_count(), (unsigned long long)reports);
 	if (b->at != NULL)
 		shadow_verify(b, b->at, b->filled, "free of a pointer into it");
 }
@@ -453,6 +454,7 @@ static void begin(const uint8_t *data, size_t size)
 	rng.state = size;
 	live_bytes = asked_bytes = 0;
 	op_number = misuses = 0;
+	reports = report_count();
 	may_fail = false;
 	last_freed = NULL;
 }
@@ -467,6 +469,7 @@ static void end(void)
 		if (slots[i].at != NULL)
 			free_block(&slots[i], 0);
 	knob_reset_all();
+	FUZZ_REQUIRE(report_count() == reports, "a good pointer was reported");
 	shadow_check_nothing_live();
 }
 
