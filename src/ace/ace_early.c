@@ -78,7 +78,8 @@ void ace_early_again(struct ace_early *y, struct ace_explorer *e, struct ace_set
 static void watched(struct ace_early *y, struct ace_explorer *e, struct ace_settings *s)
 {
 	const bool in_vain = y->returned_sum / WINDOW_STEPS >= MIN_RETURNED_BYTES;
-	if (!in_vain || was_busy(y) || y->hold_steps > 0 || s->pinned[KNOB] || s->value[KNOB][0] <= SHORT_DELAY_MS) {
+	if (!in_vain || was_busy(y) || y->hold_steps > 0 || s->pinned[KNOB] ||
+	    s->value[KNOB][0] <= SHORT_DELAY_MS) {
 		window_begin(y, ACE_EARLY_WATCHING);
 		return;
 	}

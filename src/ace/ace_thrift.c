@@ -71,7 +71,8 @@ void ace_thrift_end(struct ace_thrift *t, struct ace_explorer *e, struct ace_set
 
 static bool is_light(const struct ace_sample *sample)
 {
-	return sample->ops_per_s >= IDLE_OPS_PER_S && ace_cost_of_ops(sample) <= FEW_OPS && ace_cost_of_pages(sample) <= FEW_PAGES;
+	return sample->ops_per_s >= IDLE_OPS_PER_S && ace_cost_of_ops(sample) <= FEW_OPS &&
+	       ace_cost_of_pages(sample) <= FEW_PAGES;
 }
 
 void ace_thrift_fast(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
