@@ -860,7 +860,9 @@ static void check_cached(unsigned cls, const struct cached_block *blocks, unsign
 
 static void check_cache(const struct tcache *tc, unsigned cls)
 {
-	const struct cached_block *bottom = tc->bins[cls].bottom;
+	const struct cached_block *bottom = bin_bottom(&tc->bins[cls]);
+	if (bottom == NULL)
+		return;
 	HAK_VERIFY(bottom->block == NULL);
 	HAK_VERIFY(tcache_count(tc, cls) <= TCACHE_SLOTS);
 	check_cached(cls, bottom + 1, tcache_count(tc, cls));

@@ -17,28 +17,39 @@ enum {
 	ONE_WAY = 3,
 };
 
+/* The top of bins that have no entries. */
 static struct cached_block nothing;
 
 /* Full too, as every address is above a limit of NULL. The fewer pointers, the fewer relocations
  * at the start of every program. */
-#define CONSTANT_CACHE { .bins = { [0 ... UNIT_KINDS - 1] = { .top = &nothing } } }
+#define CONSTANT_CACHE                                                                             \
+	{                                                                                          \
+		.bins = { [0 ... UNIT_KINDS - 1] = { .top = &nothing } }                           \
+	}
 struct tcache tcache_unborn = CONSTANT_CACHE, tcache_dead = CONSTANT_CACHE;
 
 /* What of the capacity is left while memory is above the soft limit. */
 enum { PRESSURE_DIET_PERCENT = 25 };
 
-/* Blocks that the bin may hold, from the knobs. */
+/* The most blocks that a bin of the class may ever hold. */
+static unsigned slots_for(unsigned cls)
+{
+	size_t by_bytes = max_size(TCACHE_CLASS_BYTES / class_bytes(cls), TCACHE_MIN_BLOCKS);
+	return (unsigned)min_size(by_bytes, TCACHE_SLOTS);
+}
+
+/* Blocks that the bin may hold, from options and knobs. */
 static unsigned capacity_for(unsigned cls)
 {
 	unsigned diet = limit_pressure() ? PRESSURE_DIET_PERCENT
 					 : (unsigned)knob_get(HAK_KNOB_DIET_FACTOR, 0);
 	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) * diet / 100;
-	unsigned by_bytes = TCACHE_CLASS_BYTES / (unsigned)class_bytes(cls);
-	unsigned n = by_bytes < TCACHE_MIN_BLOCKS ? TCACHE_MIN_BLOCKS : by_bytes;
+	if (options.rare_paths || options.check_full || options.debug_trace)
+		return 0;
 	/* While allocations are sampled, each of a big class passes the slow path. */
 	if (class_bytes(cls) > atomic_load_relaxed(&profile_direct_bytes))
 		return 0;
-	return by_knob < n ? by_knob : n;
+	return (unsigned)min_size(by_knob, slots_for(cls));
 }
 
 /* At most half the capacity: a bin that a flush has just emptied, or a refill
@@ -53,7 +64,7 @@ static unsigned bundle_for(unsigned capacity)
 
 static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 {
-	atomic_store_relaxed(&tc->bins[cls].top, tc->bins[cls].bottom + count);
+	atomic_store_relaxed(&tc->bins[cls].top, bin_bottom(&tc->bins[cls]) + count);
 }
 
 /* Drop those of n entries that are not what the bin may hold; returns how many are left. */
@@ -77,7 +88,7 @@ static unsigned only_sound(unsigned cls, struct cached_block *entries, unsigned 
 static unsigned bin_take_out(struct tcache *tc, unsigned cls, struct cached_block *out, unsigned n)
 {
 	unsigned rest = tcache_count(tc, cls) - n;
-	memcpy(out, tc->bins[cls].bottom + 1 + rest, n * sizeof(*out));
+	memcpy(out, bin_bottom(&tc->bins[cls]) + 1 + rest, n * sizeof(*out));
 	atomic_compiler_fence();
 	set_count(tc, cls, rest);
 	atomic_compiler_fence();
@@ -109,26 +120,42 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned count)
 static void follow_knobs(struct tcache *tc)
 {
 	tc->knob_epoch = knob_epoch();
-	const bool off = options.rare_paths || options.check_full || options.debug_trace;
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
-		unsigned capacity = off ? 0 : capacity_for(cls);
+		unsigned capacity = capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
-		tc->bins[cls].limit = tc->bins[cls].bottom + capacity;
-		tc->bundle[cls] = (uint8_t)(off ? 1 : bundle_for(capacity));
+		tc->bundle[cls] = (uint8_t)bundle_for(capacity);
+		if (bin_bottom(&tc->bins[cls]) != NULL)
+			tc->bins[cls].limit = bin_bottom(&tc->bins[cls]) + capacity;
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
 	}
+}
+
+/* Follow the knobs, and see that the bin has entries. In the child of a fork this thread may stop
+ * at any point: the bin is then as full and as empty as it was, and at most its entries are lost, for
+ * which the few that bins of big classes need leave room. */
+static void bin_prepare(struct tcache *tc, unsigned cls)
+{
+	struct tcache_bin *bin = &tc->bins[cls];
+	struct cached_block *bottom = tc->unused;
+	tcache_refresh(tc);
+	if (HAK_LIKELY(bin_bottom(bin) != NULL))
+		return;
+	tc->unused = bottom + 1 + slots_for(cls);
+	atomic_store_relaxed(&bin->top, bottom);
+	atomic_store_release(&bin->bottom, bottom);
+	atomic_compiler_fence();
+	bin->limit = bottom + capacity_for(cls);
 }
 
 void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap *heap)
 {
 	*tc = tcache_unborn;
 	tc->heap = heap;
+	tc->unused = entries->all;
 	sample_clock_init(&tc->clock);
-	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
-		struct cached_block *bottom = entries->of_class[cls];
-		tc->bins[cls] = (struct tcache_bin){ bottom, bottom, class_inverse[cls], bottom };
-	}
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
+		tc->bins[cls].inverse = class_inverse[cls];
 	follow_knobs(tc);
 }
 
@@ -140,16 +167,17 @@ void tcache_refresh(struct tcache *tc)
 
 void *tcache_refill(struct tcache *tc, unsigned cls)
 {
+	struct cached_block *first;
 	unsigned n;
 	void *p;
-	tcache_refresh(tc);
+	bin_prepare(tc, cls);
+	first = bin_bottom(&tc->bins[cls]) + 1;
 	HAK_ASSERT(tcache_count(tc, cls) == 0);
 	tc->overflows[cls] = 0;
 	do { /* again, if blocks were there but none of them is sound */
-		n = heap_take(tc->heap, cls, tc->bins[cls].bottom + 1, tc->bundle[cls]);
-		fault_spoil(cls, tc->bins[cls].bottom + 1, n);
-		set_count(tc, cls, only_sound(cls, tc->bins[cls].bottom + 1, n,
-					      "found when it was to be handed out"));
+		n = heap_take(tc->heap, cls, first, tc->bundle[cls]);
+		fault_spoil(cls, first, n);
+		set_count(tc, cls, only_sound(cls, first, n, "found when it was to be handed out"));
 	} while (HAK_UNLIKELY(n > 0 && tcache_count(tc, cls) == 0));
 	p = tcache_pop(tc, cls);
 	trace_pop(cls, p);
@@ -160,7 +188,7 @@ void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8
 {
 	unsigned count;
 	trace_push(cls, block);
-	tcache_refresh(tc);
+	bin_prepare(tc, cls);
 	if (tcache_push(tc, cls, block, state))
 		return;
 	count = tcache_count(tc, cls);

@@ -5,10 +5,11 @@
  * empty, so that a pop needs no test of the count: it reads NULL when the bin is
  * empty. At top = `limit` the next push must flush; knobs move the limit. There is a bin for
  * every kind of unit, but only classes have an `inverse`: to a free, the others are
- * slabs in which no block starts. The cache of a thread that has no heap yet, or
- * no more, is a constant one, whose bins are empty, full, and without blocks. Only the
- * owner thread touches a cache; `top` is atomic because statistics read it from
- * elsewhere.
+ * slabs in which no block starts. A bin gets entries when its class is first used, from where
+ * the last one's end: so a thread touches no page for classes it does not use. Until then,
+ * and in the constant caches of threads that have no heap yet or no more, it is empty
+ * and full. Only the owner thread touches a cache; `top` and `bottom` are atomic because
+ * statistics read them from elsewhere.
  */
 #ifndef HAK_COMMON_TCACHE_H
 #define HAK_COMMON_TCACHE_H
@@ -34,22 +35,24 @@ enum {
 struct tcache_bin {
 	_Atomic(struct cached_block *) top;
 	struct cached_block *limit;
-	uint64_t inverse;            /* of the class's block size; see size_class.h */
-	struct cached_block *bottom; /* the entry that stays empty; of constant caches NULL */
+	uint64_t inverse; /* of the class's block size; see size_class.h */
+	_Atomic(struct cached_block *)
+		bottom; /* the entry that stays empty; NULL: it has none yet */
 };
 HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 32, "one shift leads to a bin");
 
-/* Apart from the bins, so that what a thread does not use of it takes no memory. */
+/* Of all bins; apart from them, so that what a thread does not use of it takes no memory. */
 struct tcache_entries {
-	struct cached_block of_class[HAK_CLASS_COUNT + 1][1 + TCACHE_SLOTS];
+	struct cached_block all[HAK_CLASS_COUNT * (1 + TCACHE_SLOTS)];
 };
 
 struct tcache {
 	struct tcache_bin bins[UNIT_KINDS];
 	struct sample_clock clock;
 	struct heap *heap;
+	struct cached_block *unused; /* entries that no bin has got yet */
 	uint32_t knob_epoch;
-	uint8_t bundle[HAK_CLASS_COUNT + 1]; /* blocks moved at once */
+	uint8_t bundle[HAK_CLASS_COUNT + 1];    /* blocks moved at once */
 	uint8_t overflows[HAK_CLASS_COUNT + 1]; /* see ONE_WAY */
 	struct latency latency;
 };
@@ -64,10 +67,18 @@ HAK_INLINE bool tcache_is_real(const struct tcache *tc)
 	return tc != &tcache_unborn && tc != &tcache_dead;
 }
 
+/* NULL: the bin has no entries yet. Pairs with the release in bin_prepare(). */
+HAK_INLINE struct cached_block *bin_bottom(const struct tcache_bin *bin)
+{
+	return atomic_load_acquire(&bin->bottom);
+}
+
+/* Any thread: as of some moment about now. */
 HAK_INLINE uint32_t tcache_count(const struct tcache *tc, unsigned cls)
 {
 	const struct tcache_bin *bin = &tc->bins[cls];
-	return (uint32_t)(atomic_load_relaxed(&bin->top) - bin->bottom);
+	const struct cached_block *bottom = bin_bottom(bin);
+	return bottom != NULL ? (uint32_t)(atomic_load_relaxed(&bin->top) - bottom) : 0;
 }
 
 HAK_INLINE struct tcache_bin *tcache_bin(struct tcache *tc, unsigned kind)

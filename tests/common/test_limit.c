@@ -322,7 +322,7 @@ static unsigned capacity(void)
 {
 	const struct tcache_bin *bin = &thread_state.tcache->bins[size_class(64)];
 	tcache_refresh(thread_state.tcache);
-	return (unsigned)(bin->limit - bin->bottom);
+	return (unsigned)(bin->limit - bin_bottom(bin));
 }
 
 static void is_pressed(void *arg)

@@ -253,7 +253,7 @@ static void break_cache(void)
 {
 	struct cached_block *entries;
 	hak_free(hak_malloc(40));
-	entries = thread_state.tcache->bins[size_class(40)].bottom;
+	entries = bin_bottom(&thread_state.tcache->bins[size_class(40)]);
 	entries[1] = entries[2];
 }
 

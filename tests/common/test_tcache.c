@@ -17,19 +17,9 @@ enum { CLASS = 3, MAX_HELD = 600 };
 static struct heap *heap;
 static struct tcache *tc;
 
-static void setup(void)
-{
-	if (heap == NULL)
-		heap = heap_acquire();
-	REQUIRE(heap != NULL, "no memory");
-	tc = &heap->tcache;
-	knob_reset_all();
-	tcache_refresh(tc);
-}
-
 static unsigned limit_of(unsigned cls)
 {
-	return (unsigned)(tc->bins[cls].limit - tc->bins[cls].bottom);
+	return (unsigned)(tc->bins[cls].limit - bin_bottom(&tc->bins[cls]));
 }
 
 static _Atomic uint8_t *state_of(void *block)
@@ -41,7 +31,7 @@ static _Atomic uint8_t *state_of(void *block)
 static bool holds(unsigned cls, const void *block)
 {
 	for (unsigned i = 1; i <= tcache_count(tc, cls); i++)
-		if (tc->bins[cls].bottom[i].block == block)
+		if (bin_bottom(&tc->bins[cls])[i].block == block)
 			return true;
 	return false;
 }
@@ -79,6 +69,56 @@ static void put(unsigned cls, void *block)
 {
 	if (!tcache_push(tc, cls, block, state_of(block)))
 		tcache_put_slow(tc, cls, block, state_of(block));
+}
+
+static void setup(void)
+{
+	if (heap == NULL)
+		heap = heap_acquire();
+	REQUIRE(heap != NULL, "no memory");
+	tc = &heap->tcache;
+	knob_reset_all();
+	tcache_refresh(tc);
+	FOR_EACH_CLASS(cls)
+	{
+		if (bin_bottom(&tc->bins[cls]) == NULL)
+			put(cls, take(cls));
+	}
+	tcache_flush_all(tc);
+}
+
+/* ---- entries */
+
+/* Bins get entries in the order in which their classes are first used, one behind the other. */
+static void first_use(void)
+{
+	const size_t bin_bytes = (1 + TCACHE_SLOTS) * sizeof(struct cached_block);
+	struct cached_block one;
+	uintptr_t first = 0;
+	REQUIRE(heap == NULL, "not the first case");
+	heap = heap_acquire();
+	REQUIRE(heap != NULL && heap_take(heap, 7, &one, 1) == 1, "no memory");
+	atomic_store_relaxed(one.state, BLOCK_LIVE);
+	tc = &heap->tcache;
+	FOR_EACH_CLASS(cls)
+	{
+		CHECK_PTR(bin_bottom(&tc->bins[cls]), NULL, "entries of a bin that was never used");
+		CHECK_U64(tcache_count(tc, cls), 0, "blocks in it");
+		CHECK_PTR(tcache_pop(tc, cls), NULL, "pop of it");
+	}
+	CHECK(!tcache_push(tc, 7, one.block, one.state), "there is room in it");
+	for (unsigned cls = 9; cls > 5; cls--) {
+		/* Of one of them the first use is a free. */
+		put(cls, cls == 7 ? one.block : take(cls));
+		if (first == 0)
+			first = (uintptr_t)bin_bottom(&tc->bins[cls]);
+		CHECK_U64((uintptr_t)bin_bottom(&tc->bins[cls]) - first, (9 - cls) * bin_bytes,
+			  "bytes behind the first bin's entries");
+		CHECK_U64(tc->bins[cls].limit - bin_bottom(&tc->bins[cls]), 64, "capacity");
+	}
+	CHECK(holds(7, one.block), "the block that was freed");
+	tcache_flush_all(tc);
+	hak_check_all();
 }
 
 /* ---- limits */
@@ -206,7 +246,8 @@ static void membership(void)
 			void *block = held[k];
 			held[k] = held[--nheld];
 			CHECK(!holds(CLASS, block), "a live block is cached");
-			CHECK_U64(atomic_load_relaxed(state_of(block)), BLOCK_LIVE, "state of a live block");
+			CHECK_U64(atomic_load_relaxed(state_of(block)), BLOCK_LIVE,
+				  "state of a live block");
 			put(CLASS, block);
 			CHECK(holds(CLASS, block), "a block just put is not in the cache");
 		} else {
@@ -226,7 +267,8 @@ static void membership(void)
 			bool cached = atomic_load_relaxed(state_of(known[i])) == BLOCK_CACHED;
 			in_cache += cached;
 			CHECK((holds(CLASS, known[i]) || in_depot(CLASS, known[i])) == cached,
-			      "block %p: in the cache %d, by its state %d", known[i], !cached, cached);
+			      "block %p: in the cache %d, by its state %d", known[i], !cached,
+			      cached);
 		}
 		CHECK(in_cache <= heap_counters().cached_bytes / class_bytes(CLASS),
 		      "more cached blocks than there are");
@@ -255,8 +297,9 @@ static void sound_runs(void)
 	/* Not in a row: of the own slabs and of one of the orphans'. */
 	setup();
 	REQUIRE(heap_take(heap_orphans(), CLASS, entries, 8) == 8 &&
-		heap_take(heap, CLASS, entries + 8, 8) == 8 &&
-		heap_take(heap_orphans(), CLASS, entries + 16, 8) == 8, "no memory");
+			heap_take(heap, CLASS, entries + 8, 8) == 8 &&
+			heap_take(heap_orphans(), CLASS, entries + 16, 8) == 8,
+		"no memory");
 	REQUIRE(heap_take(heap, CLASS + 1, other, 1) == 1, "no memory");
 	CHECK_U64(slab_sound_run(CLASS, entries, n), n, "all sound");
 	CHECK_U64(slab_sound_run(CLASS, entries, 0), 0, "of none");
@@ -266,7 +309,8 @@ static void sound_runs(void)
 			{ good.state, (char *)good.block + HAK_MIN_ALIGN },
 			{ good.state, (char *)good.block + class_bytes(CLASS) },
 			{ good.state + 1, good.block },
-			{ good.state + 1, (char *)good.block + class_bytes(CLASS) }, /* may be sound */
+			{ good.state + 1,
+			  (char *)good.block + class_bytes(CLASS) }, /* may be sound */
 			{ good.state, NULL },
 			{ NULL, good.block },
 			{ NULL, NULL },
@@ -298,7 +342,8 @@ static void refill_and_flush(void)
 	{
 		unsigned capacity = limit_of(cls), bundle = tc->bundle[cls];
 		/* What a fresh slab has: a second one is not begun for the rest. */
-		unsigned refill = bundle < class_layout[cls].capacity ? bundle : class_layout[cls].capacity;
+		unsigned refill =
+			bundle < class_layout[cls].capacity ? bundle : class_layout[cls].capacity;
 		void *blocks[TCACHE_SLOTS + 1], *first;
 		unsigned n = 1;
 		first = blocks[0] = take(cls);
@@ -373,7 +418,8 @@ static void one_way(void)
 	while (tcache_count(tc, CLASS) < capacity)
 		put(CLASS, blocks[tcache_count(tc, CLASS)]);
 	put(CLASS, blocks[capacity]);
-	CHECK_U64(tcache_count(tc, CLASS), capacity - bundle + 1, "blocks after a refill and an overflow");
+	CHECK_U64(tcache_count(tc, CLASS), capacity - bundle + 1,
+		  "blocks after a refill and an overflow");
 	setup();
 }
 
@@ -433,6 +479,7 @@ static void constant_caches(void)
 }
 
 static const struct test_case cases[] = {
+	{ "first_use", first_use },
 	{ "constant_caches", constant_caches },
 	{ "limits_follow_knobs", limits_follow_knobs },
 	{ "stack_order", stack_order },
