@@ -18,7 +18,7 @@ enum {
 	 * never takes more memory than not keeping them. */
 	CACHE_PROVISIONAL_ONE = 32 << 20,
 	CACHE_MAX_ALL = 384 << 20, /* one and a half times the knob's largest candidate */
-	PURGE_STEP = 4 << 20, /* unmapped at once: well below a millisecond */
+	PURGE_STEP = 4 << 20,      /* unmapped at once: well below a millisecond */
 	/* Of so many bytes that are freed one is unmapped, of what is free longest. */
 	FREED_PER_UNMAPPED = 128,
 	/* A growing block gets 1/GROWTH_SPARE of its size as spare address space. */
@@ -37,11 +37,13 @@ static struct list_node live = { &live, &live };
 static size_t live_count, live_bytes;
 static struct list_node free_by_age = { &free_by_age, &free_by_age };
 static struct list_node buckets[BUCKET_COUNT];
-static uint64_t nonempty_buckets;   /* the heads of the others are not made yet */
-static _Atomic size_t cached_bytes; /* written under lock; <= CACHE_MAX_ALL */
+static uint64_t nonempty_buckets;       /* the heads of the others are not made yet */
+static _Atomic size_t cached_bytes;     /* written under lock; <= CACHE_MAX_ALL */
 static _Atomic uint64_t declined_bytes; /* written under lock */
 static _Atomic uint64_t unmapped_bytes;
-static size_t turnover_bytes;       /* freed since something was last unmapped for its age */
+static struct list_node stuck = { &stuck, &stuck }; /* neither unmapped nor purged: in no map */
+static size_t stuck_bytes;
+static size_t turnover_bytes; /* freed since something was last unmapped for its age */
 static struct meta_pool records;
 
 struct lock *huge_lock(void)
@@ -300,16 +302,28 @@ static void release_locked(struct huge *h, struct list_node *gone)
 
 /* ---- making and unmaking */
 
+/* The kernel takes nothing back now. Later it may: munmap fails where a process has too many
+ * mappings, madvise where memory is locked. */
+static void keep_stuck(struct huge *h)
+{
+	lock_acquire(&lock);
+	list_push_back(&stuck, &h->link);
+	stuck_bytes += h->mapped_bytes;
+	lock_release(&lock);
+}
+
 /* Returns the bytes given back. */
 static size_t unmap(struct huge *h)
 {
 	size_t bytes = h->mapped_bytes;
 	/* Refused (the range is part of a larger mapping that the kernel cannot split): at
 	 * least the pages go back. The addresses are lost, and stay counted as mapped. */
-	if (os_unmap((void *)h->base, bytes))
+	if (os_unmap((void *)h->base, bytes)) {
 		atomic_add_relaxed(&unmapped_bytes, bytes);
-	else if (!os_purge((void *)h->base, bytes))
-		bytes = 0;
+	} else if (!os_purge((void *)h->base, bytes)) {
+		keep_stuck(h);
+		return 0;
+	}
 	limit_uncharge(bytes);
 	meta_pool_free(&records, h);
 	return bytes;
@@ -444,9 +458,27 @@ static struct huge *take_due(uint32_t delay_ms)
 	return e;
 }
 
+/* Again, each once. */
+static size_t retry_stuck(void)
+{
+	struct list_node again;
+	size_t bytes = 0;
+	list_init(&again);
+	lock_acquire(&lock);
+	LIST_FOR_EACH_SAFE(n, &stuck) {
+		list_remove(n);
+		list_push_back(&again, n);
+	}
+	stuck_bytes = 0;
+	lock_release(&lock);
+	LIST_FOR_EACH_SAFE(n, &again)
+		bytes += unmap(LIST_ENTRY(n, struct huge, link));
+	return bytes;
+}
+
 size_t huge_purge_until(uint32_t delay_ms, uint64_t deadline_ns)
 {
-	size_t bytes = 0;
+	size_t bytes = retry_stuck();
 	for (;;) {
 		struct huge *e = take_due(delay_ms);
 		if (e == NULL)
@@ -641,7 +673,8 @@ struct huge_counters huge_counters(void)
 	lock_acquire(&lock);
 	c = (struct huge_counters){ .live = live_count,
 				    .live_bytes = live_bytes,
-				    .cached_bytes = huge_cached_bytes() };
+				    .cached_bytes = huge_cached_bytes(),
+				    .stuck_bytes = stuck_bytes };
 	lock_release(&lock);
 	return c;
 }

@@ -49,6 +49,7 @@ uint64_t huge_unmapped_bytes(void);
 
 struct huge_counters {
 	size_t live, live_bytes, cached_bytes;
+	size_t stuck_bytes; /* of what the kernel would not take back; a purge tries again */
 };
 struct huge_counters huge_counters(void);
 

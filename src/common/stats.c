@@ -86,8 +86,8 @@ static void json_miss_rate(struct text *t)
 	text_printf(t, ",\"llc\":{\"source\":\"%s\",\"overhead_ps_per_op\":%u",
 		    counter_source_name(r.source), r.overhead_ps_per_op);
 	if (r.ppm >= 0)
-		text_printf(t, ",\"miss_ppm\":%d,\"error_ppm\":%u,\"samples\":%lu", r.ppm, r.error_ppm,
-			    (unsigned long)r.samples);
+		text_printf(t, ",\"miss_ppm\":%d,\"error_ppm\":%u,\"samples\":%lu", r.ppm,
+			    r.error_ppm, (unsigned long)r.samples);
 	text_printf(t, "}");
 }
 
@@ -156,9 +156,9 @@ static void check_held(void)
 	struct superslab_counters pool = superslab_counters();
 	struct huge_counters huges = huge_counters();
 	size_t units = pool.units - pool.free_units + pool.dirty_units;
-	HAK_VERIFY(units * HAK_UNIT_BYTES + huges.live_bytes + huges.cached_bytes +
-			   meta_mapped_bytes() ==
-		   limit_held_bytes());
+	size_t held = units * HAK_UNIT_BYTES + huges.live_bytes + huges.cached_bytes +
+		      huges.stuck_bytes + meta_mapped_bytes();
+	HAK_VERIFY(held == limit_held_bytes());
 }
 
 bool hak_check_all(void)

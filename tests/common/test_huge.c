@@ -9,6 +9,7 @@
 #include "common/knobs.h"
 #include "common/os.h"
 #include "common/registry.h"
+#include "common/stats.h"
 #include "common/superslab.h"
 #include "hakmem/hakmem.h"
 
@@ -371,7 +372,15 @@ static void purge(void)
 	os_fault_arm(OS_MADVISE, 1, 0);
 	CHECK_U64(huge_purge(0), 0, "bytes that went where all is refused");
 	counted(0, 0, 0);
-	CHECK(os_unmap(a, 2 * MIB), "it is still mapped");
+	CHECK_U64(huge_counters().stuck_bytes, 2 * MIB, "bytes that are stuck");
+	hak_check_all();
+	os_fault_arm(OS_MUNMAP, 1, 0);
+	os_fault_arm(OS_MADVISE, 1, 0);
+	CHECK_U64(huge_purge(0), 0, "bytes that went where all is refused again");
+	CHECK_U64(huge_purge(UINT32_MAX / 2), 2 * MIB, "bytes that went at last");
+	CHECK_U64(huge_counters().stuck_bytes, 0, "bytes that are stuck");
+	CHECK_U64(os_counters().mapped_bytes, mapped, "mapped bytes");
+	hak_check_all();
 }
 
 /* In steps, the upper part first; a deadline that is over lets one step through. */
