@@ -39,6 +39,9 @@ static struct class_layout layout_for(size_t bytes)
 	unsigned units = 1;
 	while (units < HAK_SLAB_MAX_UNITS && units * HAK_UNIT_BYTES / bytes < HAK_SLAB_MIN_BLOCKS)
 		units++;
+	/* Room for colours, where that is not a block. Only 24 KiB needs it. */
+	if (units * HAK_UNIT_BYTES % bytes == 0 && !is_pow2(bytes))
+		units++;
 	return (struct class_layout){
 		.capacity = (uint16_t)(units * HAK_UNIT_BYTES / bytes),
 		.units = (uint8_t)units,

@@ -86,7 +86,7 @@ HAK_INLINE unsigned size_class_aligned(size_t bytes, size_t align)
 	 * HAK_COLOUR_BYTES at most. Where classes are `step` apart, all are multiples of
 	 * step: an alignment up to step holds for each; with a larger one, bytes rounded up to
 	 * its multiple is a multiple of step, and so a class itself. If that has colours, the
-	 * next without is a power of two, or 24 KiB after 20, and so aligned as well. */
+	 * next without is a power of two, and so aligned as well. */
 	if (bytes > HAK_SMALL_MAX || align > HAK_SMALL_MAX)
 		return 0;
 	bytes = align_up(bytes + (bytes == 0), align);

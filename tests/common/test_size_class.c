@@ -53,7 +53,8 @@ static void layouts(void)
 		CHECK_U64(class_layout[cls].capacity, slab / bytes, "blocks per slab");
 		CHECK(slab / bytes >= HAK_SLAB_MIN_BLOCKS || units == HAK_SLAB_MAX_UNITS,
 		      "class %u: %zu blocks in %zu units", cls, slab / bytes, units);
-		CHECK(units == 1 || (units - 1) * HAK_UNIT_BYTES / bytes < HAK_SLAB_MIN_BLOCKS,
+		CHECK(units == 1 || (units - 1) * HAK_UNIT_BYTES / bytes < HAK_SLAB_MIN_BLOCKS ||
+			      (units - 1) * HAK_UNIT_BYTES % bytes == 0,
 		      "class %u: %zu units, and one fewer would do", cls, units);
 	}
 }
@@ -64,14 +65,14 @@ static size_t tail_of(unsigned cls)
 	       class_layout[cls].capacity * class_bytes(cls);
 }
 
-/* Blocks of a multiple of 512 bytes have as many colours as reach other sets of a page, if
- * there is room at the end of the slab; others have one. */
+/* Blocks of a multiple of 512 bytes that is no power of two have as many colours as reach other
+ * sets of a page; others have one. */
 static void colours(void)
 {
 	FOR_EACH_CLASS(cls)
 	{
 		size_t bytes = class_bytes(cls), expected = 1;
-		while (bytes % (512 * expected) == 0 && tail_of(cls) > 0 && expected < 16)
+		while (bytes % (512 * expected) == 0 && !is_pow2(bytes) && expected < 16)
 			expected *= 2;
 		CHECK_U64(class_layout[cls].colours, expected, "colours");
 		CHECK((expected - 1) * HAK_COLOUR_BYTES <= tail_of(cls),
