@@ -176,13 +176,22 @@ static bool page_is_wholly_free(size_t page)
 static void step_release(struct rng *rng)
 {
 	size_t pages = (size_t)m.slab->units * HAK_UNIT_BYTES / os_page_bytes();
-	size_t bytes = slab_release_pages(m.slab, 1 + (unsigned)rng_below(rng, 4));
+	unsigned min_pages = 1 + (unsigned)rng_below(rng, 4);
+	size_t bytes = slab_release_pages(m.slab, min_pages);
+	/* Pages that lie above may never have been touched. */
+	size_t touched = m.slab->base % HAK_UNIT_BYTES + m.slab->carved * class_bytes(m.cls);
 
 	if (bytes % os_page_bytes() || bytes > pages * os_page_bytes())
 		fail("class %u: %zu bytes given back of %zu pages", m.cls, bytes, pages);
-	for (size_t p = 0; p < pages; p++)
-		if (m.slab->purged_pages[p / 64] >> (p % 64) & 1 && !page_is_wholly_free(p))
+	for (size_t p = 0; p < pages; p++) {
+		bool purged = m.slab->purged_pages[p / 64] >> (p % 64) & 1;
+		bool is_free = page_is_wholly_free(p);
+
+		if (purged && !is_free)
 			fail("class %u: page %zu counts as given back and holds a live block", m.cls, p);
+		if (!purged && is_free && min_pages == 1 && (p + 1) * os_page_bytes() <= touched)
+			fail("class %u: page %zu is free and was not given back", m.cls, p);
+	}
 	for (unsigned i = 0; i < m.capacity; i++)
 		if (!m.is_free[i])
 			tag_check(i, "after a page release");
