@@ -1,4 +1,4 @@
-/* bench_colouring: what do blocks of whole pages cost that all begin on the same cache sets?
+/* bench_colouring: what do blocks cost that begin on the same cache sets?
  *
  * Allocates `live` (1000) blocks of `size` (4096) bytes and, `rounds` (2000) times, writes to one
  * line of each in a random order: at --offset=0 the first line; at --offset=spread another one in

@@ -218,8 +218,8 @@ int main(int argc, char **argv)
 	victim_make();
 	from = map_arena(strcmp(pages, "huge") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
 	to = map_arena(strcmp(pages, "huge") ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
-	printf("# llc %zu threshold %zu pages %s\n", arch_get()->llc_bytes, bulk_nt_threshold_bytes(),
-	       pages);
+	printf("# llc %zu copy %zu clear %zu pages %s\n", arch_get()->llc_bytes,
+	       bulk_nt_copy_bytes(), bulk_nt_clear_bytes(), pages);
 	for (size_t n = least; n <= most; n *= 2)
 		for (unsigned state = 0; state < STATES; state++)
 			for (unsigned i = 0; i < ncontenders; i++)

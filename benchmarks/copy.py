@@ -54,7 +54,8 @@ def table(by_size, less_is_better):
 
 def report(figures, settings):
     yield (f"Last-level cache {size_text(int(settings['llc']))}; a copy goes past the caches from "
-           f"{int(settings['threshold']) / 1048576:.0f} MiB on, a clear from twice that; "
+           f"{int(settings['copy']) / 1048576:.0f} MiB on, a clear from "
+           f"{int(settings['clear']) / 1048576:.0f}; "
            f"{settings['pages']} pages.")
     for operation, by_state in figures.items():
         for state, by_size in by_state.items():

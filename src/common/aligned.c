@@ -1,4 +1,4 @@
-/* Aligned allocation: a class whose blocks are so aligned by their size, a span at
+/* Aligned allocation: a class whose blocks are so aligned by size and colour, a span at
  * such a unit, or a mapping; never a larger block with a hole in front, so that
  * what the program holds is always the start of a block. */
 #include "common/bulk.h"

@@ -27,14 +27,14 @@ HAK_INLINE void bulk_copy(void *restrict dst, const void *restrict src, size_t n
 /* As memset(p, 0, n). */
 HAK_INLINE void bulk_clear(void *p, size_t n)
 {
-	if (HAK_LIKELY(n < 2 * BULK_NT_LEAST_BYTES))
+	if (HAK_LIKELY(n < BULK_NT_LEAST_BYTES))
 		memset(p, 0, n);
 	else
 		bulk_clear_large(p, n);
 }
 
-/* Bytes from which on a copy goes past the caches. A clear does from twice as many, as
- * it touches half the memory for each. */
-size_t bulk_nt_threshold_bytes(void);
+/* Bytes from which on a copy goes past the caches, and a clear. */
+size_t bulk_nt_copy_bytes(void);
+size_t bulk_nt_clear_bytes(void);
 
 #endif

@@ -14,9 +14,32 @@ size_t large_bytes(void)
 	return atomic_load_relaxed(&live_bytes);
 }
 
+/* A block of at least this many bytes may begin in the middle of a page, and touch one more. */
+enum { PAGE_IS_LITTLE = 256 * 1024 };
+
+static _Atomic uint32_t created; /* so far: the next colour */
+
 static unsigned units_for(size_t bytes)
 {
 	return (unsigned)((bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES);
+}
+
+/* Where a block begins, that the first lines of large blocks do not all fall on one cache set:
+ * another colour each time, as far as the span has room and no page more is touched. */
+static size_t next_colour(size_t bytes)
+{
+	size_t usable = align_up(bytes, os_page_bytes());
+	size_t room = units_for(usable) * HAK_UNIT_BYTES - usable;
+	size_t colours;
+	if (bytes < PAGE_IS_LITTLE)
+		room = min_size(room, usable - bytes);
+	colours = min_size(room, HAK_COLOUR_END - HAK_COLOUR_BYTES) / HAK_COLOUR_BYTES + 1;
+	return atomic_add_relaxed(&created, 1) % colours * HAK_COLOUR_BYTES;
+}
+
+static size_t colour_of(const struct large_span *l)
+{
+	return l->base % HAK_UNIT_BYTES;
 }
 
 void *large_alloc(size_t bytes, size_t align, bool *zeroed)
@@ -31,7 +54,7 @@ void *large_alloc(size_t bytes, size_t align, bool *zeroed)
 		return NULL;
 	}
 	l->superslab = span.superslab;
-	l->base = span.base;
+	l->base = span.base + (align <= HAK_COLOUR_BYTES ? next_colour(bytes) : 0);
 	l->usable_bytes = align_up(bytes, os_page_bytes());
 	l->first_unit = span.first;
 	l->units = span.units;
@@ -71,11 +94,12 @@ static bool take_units(struct large_span *l, unsigned units)
 
 bool large_resize(struct large_span *l, size_t bytes)
 {
-	unsigned units = units_for(bytes);
+	size_t usable = align_up(bytes, os_page_bytes());
+	unsigned units = units_for(colour_of(l) + usable);
 	if (units > l->units && !take_units(l, units))
 		return false;
 	if (units < l->units)
 		give_up_units(l, units);
-	l->usable_bytes = align_up(bytes, os_page_bytes());
+	l->usable_bytes = usable;
 	return true;
 }

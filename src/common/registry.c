@@ -49,7 +49,8 @@ bool registry_reserve(uintptr_t base, size_t bytes)
 
 void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record)
 {
-	HAK_ASSERT(base % HAK_UNIT_BYTES == 0 && kind != UNIT_NONE);
+	HAK_ASSERT(base % HAK_UNIT_BYTES < HAK_COLOUR_END && base % HAK_COLOUR_BYTES == 0);
+	HAK_ASSERT(kind != UNIT_NONE);
 	for (unsigned i = 0; i < units; i++) {
 		struct registry_unit *unit = registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES);
 		/* Record first: who sees the tag, by whatever luck, finds a record. */
@@ -64,8 +65,8 @@ void registry_clear(uintptr_t base, unsigned units)
 	 * pointer then reads a record of that kind rather than NULL. */
 	for (unsigned i = 0; i < units; i++) {
 		struct registry_unit *unit = registry_unit_of(base + (uintptr_t)i * HAK_UNIT_BYTES);
-		unsigned kind = tag_kind(unit_tag(unit));
-		if (kind != UNIT_NONE) /* for reports: see tag_last_kind() */
-			atomic_store_relaxed(&unit->tag, (uintptr_t)kind << 8);
+		uintptr_t tag = unit_tag(unit), kind = tag_kind(tag);
+		if (kind != UNIT_NONE) /* for reports: see tag_last_kind(), tag_colour() */
+			atomic_store_relaxed(&unit->tag, kind << 16 | tag_colour(tag));
 	}
 }

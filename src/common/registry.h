@@ -4,7 +4,8 @@
  *
  * Two levels. The root has an entry per 4 GiB of a 48-bit address space; a leaf
  * has two words per 64 KiB unit: its record, and its tag, which is the base of the
- * slab or span that the unit belongs to and, in the low bits, the kind. So one cache
+ * slab or span that the unit belongs to and, in the low bits, the kind. The base is where
+ * the first block starts: in the first unit, at a colour (size_class.h). So one cache
  * line answers, and an offset is a subtraction. Root entries hold the leaf's distance
  * from a leaf of zeros: the tag of an address never seen (0) is found there,
  * and a look-up tests nothing.
@@ -82,19 +83,25 @@ HAK_INLINE unsigned tag_kind(uintptr_t tag)
 }
 
 /* Of a unit that is UNIT_NONE: what it was before, UNIT_NONE if it never was anything. Its
- * record is still that of then. */
+ * record is still that of then, and its colour. */
 HAK_INLINE unsigned tag_last_kind(uintptr_t tag)
 {
-	return (uint8_t)(tag >> 8);
+	return tag_kind(tag) == UNIT_NONE ? (uint8_t)(tag >> 16) : UNIT_NONE;
 }
 
-/* Base of the slab or span. */
+/* Of any unit: the colour of what it belongs to or did last. */
+HAK_INLINE uintptr_t tag_colour(uintptr_t tag)
+{
+	return tag & (HAK_COLOUR_END - 1) & ~(uintptr_t)(HAK_COLOUR_BYTES - 1);
+}
+
+/* Base of the slab or span: its first block. */
 HAK_INLINE uintptr_t tag_base(uintptr_t tag)
 {
-	return tag & ~(uintptr_t)(HAK_UNIT_BYTES - 1);
+	return tag & ~(uintptr_t)(HAK_COLOUR_BYTES - 1);
 }
 
-/* Byte offset of addr in its slab or span; only for a kind other than NONE. */
+/* Byte offset of addr from that block; only for a kind other than NONE. */
 HAK_INLINE uintptr_t tag_offset(uintptr_t tag, uintptr_t addr)
 {
 	return addr - tag + tag_kind(tag);
@@ -113,8 +120,8 @@ unsigned registry_lookup(uintptr_t addr, void **record);
  * is outside the map, or no memory. Thread-safe. */
 bool registry_reserve(uintptr_t base, size_t bytes);
 
-/* Enter `units` units from `base` on, a multiple of HAK_UNIT_BYTES; reserved before.
- * The caller owns the units. */
+/* Enter `units` units, reserved before, of which the first has `base`, a multiple of
+ * HAK_UNIT_BYTES and a colour. The caller owns the units. */
 void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record);
 void registry_clear(uintptr_t base, unsigned units);
 

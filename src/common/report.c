@@ -117,18 +117,44 @@ static const char *state_name(unsigned state)
 	}
 }
 
-/* Where addr lies in its slab. */
+/* Where an address lies in its slab. */
+struct slab_place {
+	bool in_block;
+	size_t before;  /* bytes, if it lies before the first block, at the slab's colour */
+	uint32_t index; /* of the block; behind the last one: the capacity */
+	size_t into;    /* bytes into the block */
+};
+
+static struct slab_place slab_place(uintptr_t addr, const struct slab *s)
+{
+	struct slab_place at = { .before = 0 };
+	if (addr < s->base) {
+		at.before = s->base - addr;
+		return at;
+	}
+	at.index = slab_block_index(s, (const void *)addr);
+	at.in_block = at.index < s->capacity;
+	if (!at.in_block)
+		at.index = s->capacity;
+	at.into = addr - s->base - at.index * class_bytes(s->cls);
+	return at;
+}
+
 static void text_slab(struct text *t, uintptr_t addr, const struct slab *s)
 {
-	uint32_t offset = (uint32_t)(addr - s->base);
-	uint32_t index = class_block_index(s->cls, offset);
-	size_t bytes = class_bytes(s->cls);
-	text_printf(t, "  address %p = slab %p + %u: block %u of %u, %zu bytes each (class %u), %zu "
-		       "bytes into it\n",
-		    (void *)addr, (void *)s->base, offset, index, s->capacity, bytes, s->cls,
-		    offset - index * bytes);
-	if (index < s->capacity) {
-		unsigned state = atomic_load_relaxed(&s->states[index]);
+	struct slab_place at = slab_place(addr, s);
+	text_printf(t, "  address %p = slab %p ", (void *)addr, (void *)s->base);
+	if (at.before > 0)
+		text_printf(t, "- %zu: before block 0", at.before);
+	else
+		text_printf(t, "+ %zu: block %u", addr - s->base, at.index);
+	text_printf(t, " of %u, %zu bytes each (class %u)", s->capacity, class_bytes(s->cls),
+		    s->cls);
+	if (at.before == 0)
+		text_printf(t, ", %zu bytes into it", at.into);
+	text_printf(t, "\n");
+	if (at.in_block) {
+		unsigned state = atomic_load_relaxed(&s->states[at.index]);
 		text_printf(t, "  the block is %s (state %u); ", state_name(state), state);
 	} else {
 		text_printf(t, "  ");
@@ -164,36 +190,39 @@ static const char *live_or_free(const struct slab *s, uint32_t index)
 
 static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
 {
-	uint32_t index = class_block_index(s->cls, (uint32_t)(addr - s->base));
-	size_t bytes = class_bytes(s->cls);
-	size_t into = addr - s->base - index * bytes;
+	struct slab_place at = slab_place(addr, s);
 	struct history h;
 	struct report r;
-	if (index >= s->capacity) {
+	if (!at.in_block) {
 		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
-		text_printf(&r.text, "%s(%p): points behind the last block of a slab of class %u\n",
-			    doing, (void *)addr, s->cls);
-	} else if (into != 0) {
+		text_printf(&r.text, "%s(%p): points %s block of a slab of class %u\n", doing,
+			    (void *)addr, at.before > 0 ? "before the first" : "behind the last",
+			    s->cls);
+	} else if (at.into != 0) {
 		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
 		text_printf(&r.text,
 			    "%s(%p): points %zu bytes into a %s %zu-byte block that starts at %p\n",
-			    doing, (void *)addr, into, live_or_free(s, index), bytes,
-			    (void *)(addr - into));
+			    doing, (void *)addr, at.into, live_or_free(s, at.index),
+			    class_bytes(s->cls), (void *)(addr - at.into));
 	} else {
 		report_begin(&r, "TLS_SLL_DOUBLE_FREE");
 		text_printf(&r.text, "%s(%p): already free\n", doing, (void *)addr);
 	}
 	text_place(&r.text, addr);
-	report_end(&r, NULL, find_history(addr - into, &h));
+	report_end(&r, NULL, at.in_block ? find_history(addr - at.into, &h) : NULL);
 }
 
+/* Or before it, where a large block has a colour. */
 static void interior(uintptr_t addr, uintptr_t base, size_t bytes, const struct history *h,
 		     const char *doing)
 {
+	bool before = addr < base;
 	struct report r;
 	report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
-	text_printf(&r.text, "%s(%p): points %zu bytes into a live %zu-byte block that starts at %p\n",
-		    doing, (void *)addr, addr - base, bytes, (void *)base);
+	text_printf(&r.text,
+		    "%s(%p): points %zu bytes %s a live %zu-byte block that starts at %p\n", doing,
+		    (void *)addr, before ? base - addr : addr - base, before ? "before" : "into",
+		    bytes, (void *)base);
 	text_place(&r.text, addr);
 	report_end(&r, NULL, h);
 }
@@ -231,18 +260,13 @@ static void in_freed_huge(uintptr_t addr, const struct huge_place *place, const 
 	report_end(&r, NULL, NULL);
 }
 
-/* What the page map's unit of addr was, UNIT_NONE if it never was anything. */
-static unsigned last_kind(uintptr_t addr)
-{
-	return registry_covers(addr) ? tag_last_kind(unit_tag(registry_unit_of(addr))) : UNIT_NONE;
-}
-
 static void nowhere(uintptr_t addr, const char *doing)
 {
-	unsigned was = last_kind(addr);
+	uintptr_t tag = registry_covers(addr) ? unit_tag(registry_unit_of(addr)) : 0;
+	unsigned was = tag_last_kind(tag);
 	struct report r;
 	if (was != UNIT_NONE) {
-		bool starts = addr % HAK_UNIT_BYTES == 0 || was <= HAK_CLASS_COUNT;
+		bool starts = addr % HAK_UNIT_BYTES == tag_colour(tag) || was <= HAK_CLASS_COUNT;
 		report_begin(&r, starts ? "TLS_SLL_DOUBLE_FREE" : "TLS_SLL_PUSH_NO_SS");
 		text_printf(&r.text,
 			    "%s(%p): already free: memory that held %s lay here, but they are freed and "
@@ -318,20 +342,27 @@ void report_bad_entry(unsigned cls, const struct cached_block *e, const char *go
 			    e->block, going);
 	} else {
 		const struct slab *s = slab_of_block(e->block);
-		uintptr_t offset = addr - s->base;
-		uint32_t index = class_block_index(cls, (uint32_t)offset);
-		size_t into = offset - index * class_bytes(cls);
-		if (into != 0)
+		struct slab_place at = slab_place(addr, s);
+		if (!at.in_block)
 			text_printf(&r.text,
-				    "a cache of class %u holds %p, which points %zu bytes into a %s "
-				    "%zu-byte block: %s\n",
-				    cls, e->block, into, live_or_free(s, index), class_bytes(cls), going);
+				    "a cache of class %u holds %p, which points %s block of a "
+				    "slab: %s\n",
+				    cls, e->block,
+				    at.before > 0 ? "before the first" : "behind the last", going);
+		else if (at.into != 0)
+			text_printf(
+				&r.text,
+				"a cache of class %u holds %p, which points %zu bytes into a %s "
+				"%zu-byte block: %s\n",
+				cls, e->block, at.into, live_or_free(s, at.index), class_bytes(cls),
+				going);
 		else
 			text_printf(&r.text, "a cache of class %u holds %p, which is not free: %s\n", cls,
 				    e->block, going);
-		text_printf(&r.text, "  expected state %u at %p, found state %u; the entry's is at %p\n",
-			    BLOCK_CACHED, (void *)(uintptr_t)&s->states[index],
-			    atomic_load_relaxed(&s->states[index]), (void *)(uintptr_t)e->state);
+		text_printf(&r.text,
+			    "  expected state %u at %p, found state %u; the entry's is at %p\n",
+			    BLOCK_CACHED, (void *)(uintptr_t)&s->states[at.index],
+			    atomic_load_relaxed(&s->states[at.index]), (void *)(uintptr_t)e->state);
 	}
 	text_place(&r.text, addr);
 	report_end(&r, NULL, find_history(addr, &h));

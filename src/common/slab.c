@@ -13,7 +13,8 @@
 static struct meta_pool records[HAK_CLASS_COUNT + 1]; /* a slab's record has its class's size */
 static _Atomic size_t live_slabs;
 static _Atomic uint32_t last_serial;
-static _Atomic size_t purged_pages; /* those marked in the slabs' purged_pages */
+static _Atomic uint32_t created[HAK_CLASS_COUNT + 1]; /* slabs of the class so far */
+static _Atomic size_t purged_pages;                   /* those marked in the slabs' purged_pages */
 
 size_t slab_count(void)
 {
@@ -123,6 +124,12 @@ static uint64_t word_mask(unsigned capacity, unsigned w)
 	return bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
 }
 
+static size_t next_colour(unsigned cls)
+{
+	uint32_t n = atomic_add_relaxed(&created[cls], 1);
+	return n % class_layout[cls].colours * HAK_COLOUR_BYTES;
+}
+
 struct slab *slab_create(unsigned cls, struct heap *owner)
 {
 	unsigned capacity = class_layout[cls].capacity;
@@ -138,7 +145,7 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	list_init(&s->link);
 	atomic_store_release(&s->owner, owner); /* pairs with owner_of() in heap.c */
 	s->superslab = span.superslab;
-	s->base = span.base;
+	s->base = span.base + next_colour(cls);
 	s->cls = (uint8_t)cls;
 	s->units = (uint8_t)span.units;
 	s->first_unit = span.first;
@@ -181,7 +188,7 @@ void slab_destroy(struct slab *s)
 	meta_pool_free(&records[s->cls], s);
 }
 
-/* ---- purged pages: bit per page of the slab */
+/* ---- purged pages: bit per page of the slab's units */
 
 static bool any_purged(const struct slab *s)
 {
@@ -201,7 +208,7 @@ static HAK_COLD void pages_return(struct slab *s, const struct cached_block *blo
 {
 	size_t returned = 0;
 	for (unsigned i = 0; i < n; i++) {
-		size_t offset = (uintptr_t)blocks[i].block - s->base;
+		size_t offset = slab_colour(s) + (uintptr_t)blocks[i].block - s->base;
 		size_t last = (offset + class_bytes(s->cls) - 1) / os_page_bytes();
 		for (size_t page = offset / os_page_bytes(); page <= last; page++) {
 			returned += page_is_purged(s, page);
@@ -333,7 +340,8 @@ static uint32_t next_bit(const struct slab *s, uint32_t from, bool set)
 static size_t purge_page_run(struct slab *s, size_t first, size_t end)
 {
 	size_t page = os_page_bytes();
-	if (!os_purge((void *)(s->base + first * page), (end - first) * page))
+	uintptr_t start = s->base - slab_colour(s) + first * page;
+	if (!os_purge((void *)start, (end - first) * page))
 		return 0;
 	for (size_t i = first; i < end; i++)
 		s->purged_pages[i / 64] |= UINT64_C(1) << (i % 64);
@@ -362,7 +370,7 @@ static size_t release_run(struct slab *s, size_t first, size_t end, unsigned min
 size_t slab_release_pages(struct slab *s, unsigned min_pages)
 {
 	size_t page = os_page_bytes();
-	size_t block = class_bytes(s->cls);
+	size_t block = class_bytes(s->cls), colour = slab_colour(s);
 	size_t bytes = 0;
 	uint32_t i = next_bit(s, 0, true);
 	if (options.check_full) /* free blocks hold what they were filled with */
@@ -372,10 +380,11 @@ size_t slab_release_pages(struct slab *s, unsigned min_pages)
 	uint32_t limit = superslab_has_huge_pages(s->superslab) ? s->capacity : s->carved;
 	while (i < limit) {
 		uint32_t j = next_bit(s, i, false);
-		size_t end = min_size(j, limit) * block;
+		size_t start = i == 0 ? 0 : colour + i * block; /* before block 0 nothing lies */
+		size_t end = colour + min_size(j, limit) * block;
 		if (j == s->capacity) /* the rest of the last page is free too */
 			end = align_up(end, page);
-		bytes += release_run(s, align_up(i * block, page) / page, end / page, min_pages);
+		bytes += release_run(s, align_up(start, page) / page, end / page, min_pages);
 		i = next_bit(s, j, true);
 	}
 	if (bytes > 0)
@@ -400,7 +409,7 @@ void slab_check(const struct slab *s)
 	}
 	HAK_VERIFY(free_bits == s->free_count);
 	for (unsigned u = 0; u < s->units; u++) {
-		uintptr_t addr = s->base + (uintptr_t)u * HAK_UNIT_BYTES;
+		uintptr_t addr = s->base - slab_colour(s) + (uintptr_t)u * HAK_UNIT_BYTES;
 		HAK_VERIFY(unit_tag(registry_unit_of(addr)) == (s->base | s->cls));
 		HAK_VERIFY(slab_of_block((void *)addr) == s);
 	}

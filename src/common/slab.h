@@ -43,7 +43,7 @@ struct slab {
 	struct list_node link;          /* in its heap: partial or full */
 	struct list_node release_link;  /* in its heap: blocks came back, pages may be free */
 	_Atomic(struct heap *) owner;   /* changed under the locks of old and new owner */
-	uintptr_t base;                 /* constant, as are the next four */
+	uintptr_t base;                 /* of block 0; constant, as are the next four */
 	uint8_t cls;
 	uint8_t units;
 	uint16_t first_unit;
@@ -78,6 +78,12 @@ unsigned slab_put(struct slab *s, const struct cached_block *blocks, unsigned n)
 
 /* The slabs of n blocks of one class; what slab_put() will need of them is being fetched. */
 void slab_find(unsigned cls, const struct cached_block *blocks, unsigned n, struct slab **slabs);
+
+/* The slab's colour: bytes before its first block. */
+HAK_INLINE size_t slab_colour(const struct slab *s)
+{
+	return s->base % HAK_UNIT_BYTES;
+}
 
 /* A block of ours, of that class, with its state. */
 struct cached_block slab_locate(unsigned cls, void *block);

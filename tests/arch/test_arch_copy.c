@@ -139,15 +139,15 @@ static void variants(void)
 
 /* ---- what the allocator makes of it */
 
-static void threshold(void)
+static void threshold_of(size_t (*bytes_now)(void), size_t share_max)
 {
-	size_t share = min_size(arch_get()->llc_bytes, (size_t)128 << 20), last = 0;
+	size_t share = min_size(arch_get()->llc_bytes, share_max), last = 0;
 	const struct hak_knob_info *info = knob_info(HAK_KNOB_NT_THRESHOLD);
-	CHECK_U64(bulk_nt_threshold_bytes(), max_size(share / 100 * 25, 1 << 20), "default");
+	CHECK_U64(bytes_now(), max_size(share / 100 * 50, 1 << 20), "default");
 	for (unsigned i = 0; i < info->ncandidates; i++) {
 		size_t bytes;
 		knob_set(HAK_KNOB_NT_THRESHOLD, 0, info->candidates[i]);
-		bytes = bulk_nt_threshold_bytes();
+		bytes = bytes_now();
 		CHECK(bytes >= last, "%d percent: %zu bytes, less than %zu", info->candidates[i],
 		      bytes, last);
 		last = bytes;
@@ -156,15 +156,22 @@ static void threshold(void)
 	knob_reset_all();
 }
 
+static void thresholds(void)
+{
+	threshold_of(bulk_nt_copy_bytes, (size_t)64 << 20);
+	threshold_of(bulk_nt_clear_bytes, (size_t)128 << 20);
+}
+
 /* Sizes on both sides of where bulk.h and bulk.c change their way. */
 static void bulk(void)
 {
 	enum { BEFORE = 3, BEHIND = 64 };
-	size_t t;
+	size_t copy, clear;
 	struct arena src, dst;
 	knob_set(HAK_KNOB_NT_THRESHOLD, 0, 6);
-	t = bulk_nt_threshold_bytes();
-	src = arena_make(2 * t + 4096);
+	copy = bulk_nt_copy_bytes();
+	clear = bulk_nt_clear_bytes();
+	src = arena_make(2 * clear + 4096);
 	dst = arena_make(src.bytes);
 	fill_with_noise(src, 2);
 	const size_t sizes[] = { 0,
@@ -172,12 +179,12 @@ static void bulk(void)
 				 4096,
 				 BULK_NT_LEAST_BYTES - 1,
 				 BULK_NT_LEAST_BYTES,
-				 t - 1,
-				 t,
-				 t + 1,
-				 2 * t - 1,
-				 2 * t,
-				 2 * t + 77 };
+				 copy - 1,
+				 copy,
+				 copy + 1,
+				 clear - 1,
+				 clear,
+				 2 * clear + 77 };
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(sizes); i++) {
 		size_t n = sizes[i];
 		unsigned char *p = dst.base + BEFORE;
@@ -196,7 +203,7 @@ static void bulk(void)
 
 static const struct test_case cases[] = {
 	{ "variants", variants },
-	{ "threshold", threshold },
+	{ "thresholds", thresholds },
 	{ "bulk", bulk },
 };
 

@@ -29,6 +29,12 @@ static size_t units_for(size_t bytes)
 	return (bytes + HAK_UNIT_BYTES - 1) / HAK_UNIT_BYTES;
 }
 
+/* By a block that starts there. */
+static size_t units_needed(const void *p, size_t bytes)
+{
+	return units_for((uintptr_t)p % HAK_UNIT_BYTES + align_up(bytes, os_page_bytes()));
+}
+
 /* Every unit of the block, and none behind it, is in the map. */
 static void check_map(const void *p, size_t bytes)
 {
@@ -37,15 +43,15 @@ static void check_map(const void *p, size_t bytes)
 	void *record;
 	if (l == NULL)
 		return;
-	CHECK(l->base == base && l->units == units_for(bytes), "record: %#zx, %u units", l->base,
-	      l->units);
+	CHECK(l->base == base && l->units == units_needed(p, bytes), "record: %#zx, %u units",
+	      l->base, l->units);
 	CHECK_U64(l->usable_bytes, align_up(bytes, os_page_bytes()), "usable bytes");
 	for (unsigned u = 0; u < l->units; u++) {
-		uintptr_t addr = base + (uintptr_t)u * HAK_UNIT_BYTES;
+		uintptr_t addr = align_down(base, HAK_UNIT_BYTES) + (uintptr_t)u * HAK_UNIT_BYTES;
 		uintptr_t tag = unit_tag(registry_unit_of(addr));
 		CHECK(tag_kind(tag) == UNIT_LARGE && tag_base(tag) == base,
 		      "unit %u: kind %u, base %#zx", u, tag_kind(tag), tag_base(tag));
-		CHECK_U64(tag_offset(tag, addr + 5), (size_t)u * HAK_UNIT_BYTES + 5, "offset");
+		CHECK_U64(tag_offset(tag, addr + 5), addr + 5 - base, "offset");
 		CHECK(registry_lookup(addr + 5, &record) == UNIT_LARGE && record == l,
 		      "record of unit %u", u);
 	}
@@ -58,8 +64,9 @@ static void *alloc(size_t bytes, size_t align)
 	bool zeroed = false;
 	unsigned char *p = large_alloc(bytes, align, &zeroed);
 	REQUIRE(p != NULL, "no memory for %zu bytes", bytes);
-	CHECK((uintptr_t)p % max_size(align, HAK_UNIT_BYTES) == 0, "%p for alignment %zu",
+	CHECK((uintptr_t)p % max_size(align, HAK_COLOUR_BYTES) == 0, "%p for alignment %zu",
 	      (void *)p, align);
+	CHECK((uintptr_t)p % HAK_UNIT_BYTES < HAK_COLOUR_END, "%p is no colour", (void *)p);
 	if (zeroed)
 		CHECK(unit_first_nonzero(p, align_up(bytes, os_page_bytes())) ==
 			      align_up(bytes, os_page_bytes()),
@@ -112,9 +119,9 @@ static void random_steps(void)
 			sum += units_for(bytes);
 		} else if (unit_below(&rng, 2)) {
 			size_t old = b->bytes, usable = span_of(b->p)->usable_bytes;
+			size_t had = span_of(b->p)->units, wants = units_needed(b->p, bytes);
 			bool done = large_resize(span_of(b->p), bytes);
-			CHECK(done || units_for(bytes) > units_for(old),
-			      "could not shrink in place");
+			CHECK(done || wants > had, "could not shrink in place");
 			if (!done) {
 				refused++;
 				verify(b, old, "after a refused growth");
@@ -123,15 +130,15 @@ static void random_steps(void)
 				check_map(b->p, old);
 				continue;
 			}
-			grown += units_for(bytes) > units_for(old);
+			grown += wants > had;
 			verify(b, min_size(old, bytes), "after a resize");
 			check_map(b->p, bytes);
-			sum += units_for(bytes) - units_for(old);
+			sum += wants - had;
 			b->bytes = bytes;
 		} else {
 			verify(b, b->bytes, "at its end");
+			sum -= span_of(b->p)->units;
 			large_free(span_of(b->p));
-			sum -= units_for(b->bytes);
 			b->p = NULL;
 			continue;
 		}
@@ -151,6 +158,33 @@ static void random_steps(void)
 		  superslab_counters().superslabs * HAK_SUPERSLAB_UNITS, "free units at the end");
 }
 
+/* Blocks of a size begin at different colours, and touch no page more for it, or, from 256 KiB
+ * on, one. */
+static void colours(void)
+{
+	static const struct {
+		size_t bytes;
+		unsigned expected;
+	} sizes[] = { { 40 * 1024, 1 },         { 40 * 1024 - 256, 2 }, { 40 * 1024 - 3840, 16 },
+		      { HAK_UNIT_BYTES, 1 },    { 256 * 1024, 1 },      { 300 * 1024, 16 },
+		      { LARGE_MAX - 4096, 16 }, { LARGE_MAX, 1 } };
+	if (os_page_bytes() != 4096) {
+		test_skip_case("the sizes are of pages of 4 KiB");
+		return;
+	}
+	for (unsigned s = 0; s < HAK_ARRAY_LEN(sizes); s++) {
+		uint32_t seen = 0;
+		for (unsigned i = 0; i < 16; i++) {
+			uintptr_t at = (uintptr_t)alloc(sizes[s].bytes, 1);
+			seen |= UINT32_C(1) << at % HAK_UNIT_BYTES / HAK_COLOUR_BYTES;
+			large_free(span_of((void *)at));
+		}
+		CHECK_U64(seen, (UINT32_C(1) << sizes[s].expected) - 1, "colours of a size");
+	}
+	for (unsigned i = 0; i < 2; i++)
+		large_free(span_of(alloc(300 * 1024, 512))); /* alloc() looks at the alignment */
+}
+
 static void refused_memory(void)
 {
 	size_t before = large_bytes();
@@ -167,6 +201,7 @@ static void refused_memory(void)
 static const struct test_case cases[] = {
 	{ "sizes_and_alignments", sizes_and_alignments },
 	{ "random_steps", random_steps },
+	{ "colours", colours },
 	{ "refused_memory", refused_memory },
 };
 

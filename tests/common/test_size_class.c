@@ -53,8 +53,46 @@ static void layouts(void)
 		CHECK_U64(class_layout[cls].capacity, slab / bytes, "blocks per slab");
 		CHECK(slab / bytes >= HAK_SLAB_MIN_BLOCKS || units == HAK_SLAB_MAX_UNITS,
 		      "class %u: %zu blocks in %zu units", cls, slab / bytes, units);
-		CHECK(units == 1 || (units - 1) * HAK_UNIT_BYTES / bytes < HAK_SLAB_MIN_BLOCKS,
+		CHECK(units == 1 || (units - 1) * HAK_UNIT_BYTES / bytes < HAK_SLAB_MIN_BLOCKS ||
+			      (units - 1) * HAK_UNIT_BYTES % bytes == 0,
 		      "class %u: %zu units, and one fewer would do", cls, units);
+	}
+}
+
+static size_t tail_of(unsigned cls)
+{
+	return class_layout[cls].units * HAK_UNIT_BYTES -
+	       class_layout[cls].capacity * class_bytes(cls);
+}
+
+/* Blocks of a multiple of 512 bytes that is no power of two have as many colours as reach other
+ * sets of a page; others have one. */
+static void colours(void)
+{
+	FOR_EACH_CLASS(cls)
+	{
+		size_t bytes = class_bytes(cls), expected = 1;
+		while (bytes % (512 * expected) == 0 && !is_pow2(bytes) && expected < 16)
+			expected *= 2;
+		CHECK_U64(class_layout[cls].colours, expected, "colours");
+		CHECK((expected - 1) * HAK_COLOUR_BYTES <= tail_of(cls),
+		      "class %u: %zu colours in %zu bytes", cls, expected, tail_of(cls));
+	}
+}
+
+/* Nothing starts before the first block, as far as the colours go. */
+static void before_the_first(void)
+{
+	FOR_EACH_CLASS(cls)
+	{
+		for (uint64_t x = 1; x <= (class_layout[cls].colours - 1u) * HAK_COLOUR_BYTES;
+		     x++) {
+			uint64_t index;
+			if (!CHECK(!block_starts(class_inverse[cls], 0 - x, &index),
+				   "class %u: a block starts %u bytes before the first", cls,
+				   (unsigned)x))
+				break;
+		}
 	}
 }
 
@@ -90,7 +128,8 @@ static unsigned naive_aligned(size_t bytes, size_t align)
 		if (class_bytes(cls) < bytes)
 			continue;
 		for (unsigned i = 0; i < 3; i++) /* of blocks 0, 1, 2 follow the others */
-			all &= i * class_bytes(cls) % align == 0;
+			for (unsigned c = 0; c < class_layout[cls].colours; c++)
+				all &= (c * HAK_COLOUR_BYTES + i * class_bytes(cls)) % align == 0;
 		if (all)
 			return cls;
 	}
@@ -118,8 +157,13 @@ static void aligned(void)
 }
 
 static const struct test_case cases[] = {
-	{ "table", table },     { "sizes", sizes },     { "layouts", layouts },
-	{ "offsets", offsets }, { "aligned", aligned },
+	{ "table", table },
+	{ "sizes", sizes },
+	{ "layouts", layouts },
+	{ "colours", colours },
+	{ "before_the_first", before_the_first },
+	{ "offsets", offsets },
+	{ "aligned", aligned },
 };
 
 UNIT_MAIN(cases)

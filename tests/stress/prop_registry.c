@@ -29,6 +29,7 @@ enum {
 struct model_unit {
 	unsigned kind;  /* UNIT_NONE: nothing there */
 	unsigned index;
+	unsigned colour; /* bytes */
 	void *record;
 	unsigned run;   /* on the first unit of a run: its length */
 };
@@ -73,7 +74,7 @@ static void expect(struct mapper *me, uintptr_t addr, const struct model_unit *w
 	if (kind == UNIT_NONE)
 		return;
 	uintptr_t unit = addr / HAK_UNIT_BYTES * HAK_UNIT_BYTES;
-	uintptr_t base = unit - (uintptr_t)want->index * HAK_UNIT_BYTES;
+	uintptr_t base = unit - (uintptr_t)want->index * HAK_UNIT_BYTES + want->colour;
 	uintptr_t tag = unit_tag(registry_unit_of(addr));
 	if (tag_base(tag) != base || tag_offset(tag, addr) != addr - base)
 		fail("%s: %#lx has base %#lx, offset %#lx; the model says base %#lx", why,
@@ -103,9 +104,11 @@ static void enter_run(struct mapper *me, unsigned w, unsigned u)
 		return;
 	if (rng_one_in(&me->rng, 4))
 		kind = UNIT_LARGE;
-	registry_set(unit_addr(me, w, u), n, kind, record);
+	unsigned colour =
+		(unsigned)rng_below(&me->rng, HAK_COLOUR_END / HAK_COLOUR_BYTES) * HAK_COLOUR_BYTES;
+	registry_set(unit_addr(me, w, u) + colour, n, kind, record);
 	for (unsigned i = 0; i < n; i++)
-		me->units[w][u + i] = (struct model_unit){ kind, i, record, i ? 0 : n };
+		me->units[w][u + i] = (struct model_unit){ kind, i, colour, record, i ? 0 : n };
 }
 
 static void clear_run(struct mapper *me, unsigned w, unsigned u)

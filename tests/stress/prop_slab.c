@@ -162,26 +162,36 @@ static void step_put(struct rng *rng)
 
 static bool page_is_wholly_free(size_t page)
 {
-	size_t bytes = class_bytes(m.cls), page_bytes = os_page_bytes();
-	size_t first = page * page_bytes / bytes;
-	size_t last = ((page + 1) * page_bytes - 1) / bytes;
+	uintptr_t units = m.slab->base / HAK_UNIT_BYTES * HAK_UNIT_BYTES;
+	uintptr_t begin = units + page * os_page_bytes(), end = begin + os_page_bytes();
 
-	for (size_t i = first; i <= last && i < m.capacity; i++)
-		if (!m.is_free[i])
+	for (unsigned i = 0; i < m.capacity; i++) {
+		uintptr_t block = (uintptr_t)block_at(i);
+		if (block < end && block + class_bytes(m.cls) > begin && !m.is_free[i])
 			return false;
+	}
 	return true;
 }
 
 static void step_release(struct rng *rng)
 {
 	size_t pages = (size_t)m.slab->units * HAK_UNIT_BYTES / os_page_bytes();
-	size_t bytes = slab_release_pages(m.slab, 1 + (unsigned)rng_below(rng, 4));
+	unsigned min_pages = 1 + (unsigned)rng_below(rng, 4);
+	size_t bytes = slab_release_pages(m.slab, min_pages);
+	/* Pages that lie above may never have been touched. */
+	size_t touched = m.slab->base % HAK_UNIT_BYTES + m.slab->carved * class_bytes(m.cls);
 
 	if (bytes % os_page_bytes() || bytes > pages * os_page_bytes())
 		fail("class %u: %zu bytes given back of %zu pages", m.cls, bytes, pages);
-	for (size_t p = 0; p < pages; p++)
-		if (m.slab->purged_pages[p / 64] >> (p % 64) & 1 && !page_is_wholly_free(p))
+	for (size_t p = 0; p < pages; p++) {
+		bool purged = m.slab->purged_pages[p / 64] >> (p % 64) & 1;
+		bool is_free = page_is_wholly_free(p);
+
+		if (purged && !is_free)
 			fail("class %u: page %zu counts as given back and holds a live block", m.cls, p);
+		if (!purged && is_free && min_pages == 1 && (p + 1) * os_page_bytes() <= touched)
+			fail("class %u: page %zu is free and was not given back", m.cls, p);
+	}
 	for (unsigned i = 0; i < m.capacity; i++)
 		if (!m.is_free[i])
 			tag_check(i, "after a page release");
@@ -196,6 +206,10 @@ static void run_class(unsigned cls, struct rng *rng, unsigned steps)
 	for (unsigned i = 0; i < m.capacity; i++)
 		m.is_free[i] = true;
 	compare("creation");
+	if (m.slab->base % HAK_UNIT_BYTES + m.capacity * class_bytes(cls) >
+	    m.slab->units * HAK_UNIT_BYTES)
+		fail("class %u: its blocks from %#lx on are more than %u units", cls,
+		     (unsigned long)m.slab->base, m.slab->units);
 	for (unsigned n = 0; n < steps; n++) {
 		/* Waves: mostly fill, then mostly empty. */
 		unsigned take = n / 256 % 2 ? 3 : 7;
@@ -239,7 +253,8 @@ int main(int argc, char **argv)
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		unsigned steps = STEPS / (class_layout[cls].capacity / 256 + 1) * args.percent / 100;
 		check_block_index(cls, args.percent < 100 ? 7 : 1);
-		run_class(cls, &rng, steps + 50);
+		for (unsigned c = 0; c < class_layout[cls].colours; c++)
+			run_class(cls, &rng, steps / class_layout[cls].colours + 50);
 	}
 	say("prop_slab: %d classes, nothing found", HAK_CLASS_COUNT);
 	return 0;

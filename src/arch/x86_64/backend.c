@@ -92,6 +92,7 @@ static const struct arch_variant variants[] = {
 	  ARCH_HAS(AVX2) | ARCH_HAS(AVX512F) | ARCH_HAS(INTEL),
 	  { .copy_nt = copy_nt_avx512 } },
 	{ ARCH_OP_CLEAR_NT, "sse2", ARCH_HAS(SSE2), { .clear_nt = clear_nt_sse2 } },
+	{ ARCH_OP_CLEAR_NT, "avx2", ARCH_HAS(AVX2), { .clear_nt = clear_nt_avx2 } },
 	{ ARCH_OP_NOW_NS, "tsc", ARCH_HAS(INVARIANT_TSC), { .now_ns = ticks_now_ns } },
 };
 

@@ -122,3 +122,16 @@ void clear_nt_sse2(void *p, size_t n)
 	_mm_sfence();
 	memset(d + i, 0, n - i);
 }
+
+__attribute__((target("avx2"))) void clear_nt_avx2(void *p, size_t n)
+{
+	size_t i = clear_head(p, n);
+	char *d = p;
+	const __m256i zero = _mm256_setzero_si256();
+	for (; n - i >= LINE_BYTES; i += LINE_BYTES) {
+		_mm256_stream_si256((__m256i *)(d + i), zero);
+		_mm256_stream_si256((__m256i *)(d + i + 32), zero);
+	}
+	_mm_sfence();
+	memset(d + i, 0, n - i);
+}
