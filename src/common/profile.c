@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/diag.h"
@@ -16,12 +15,12 @@
 #include "common/registry.h"
 #include "common/sample.h"
 #include "common/slab.h"
+#include "common/stack.h"
 
 enum {
 	DIRECT_BYTES = 2048,  /* a block of more is looked at each time */
 	EVERY_MAX = 65536,
 	FRAMES_MAX = 32,
-	SKIP_MAX = 8,         /* frames of the allocator itself */
 	SITES = 8192,         /* powers of two: places that allocate, by stack and size */
 	BLOCKS = 65536,       /* live samples */
 	PROBES_MAX = 256,
@@ -51,7 +50,7 @@ static struct tables {
 } *tables;
 static uint64_t lost; /* samples for which there was no room */
 static uint32_t last_rate; /* of the samples, when sampling is off by now */
-static uintptr_t library_begin, library_end; /* of libhakmem.so; 0 if linked statically */
+static struct stack_range library;
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_PROFILE);
 static _Atomic uint64_t random_state, live_samples;
 /* Of 2^64 blocks of the class that are looked at, so many are sampled. */
@@ -133,29 +132,6 @@ static void set_thresholds(uint32_t rate)
 
 /* ---- stacks */
 
-/* The kernel reads: a wrong frame pointer is an error, not a fault. */
-static bool read_frame(uintptr_t fp, uintptr_t frame[2])
-{
-	struct iovec local = { frame, 2 * sizeof(*frame) };
-	struct iovec remote = { (void *)fp, 2 * sizeof(*frame) };
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)local.iov_len;
-}
-
-static uint32_t walk_stack(uintptr_t *frames)
-{
-	uintptr_t fp = (uintptr_t)__builtin_frame_address(0), frame[2];
-	uint32_t n = 0, skipped = 0;
-	while (n < FRAMES_MAX && read_frame(fp, frame) && frame[1] != 0) {
-		bool ours = frame[1] >= library_begin && frame[1] < library_end;
-		if (!ours || n > 0 || ++skipped > SKIP_MAX)
-			frames[n++] = frame[1];
-		if (frame[0] <= fp || frame[0] % sizeof(uintptr_t) != 0)
-			break;
-		fp = frame[0];
-	}
-	return n;
-}
-
 static uint64_t hash_of(const uintptr_t *frames, uint32_t depth, uint64_t bytes)
 {
 	uint64_t h = bytes * UINT64_C(0x9e3779b97f4a7c15);
@@ -233,7 +209,8 @@ static bool remember_locked(uintptr_t block, uint64_t bytes, bool is_span, const
 static void take_sample(void *block, size_t bytes, unsigned cls)
 {
 	uintptr_t frames[FRAMES_MAX];
-	uint32_t depth = walk_stack(frames);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uint32_t depth = stack_walk(frames, FRAMES_MAX, here, &library);
 	bool kept;
 	lock_acquire(&lock);
 	kept = remember_locked((uintptr_t)block, bytes, cls == 0, frames, depth);
@@ -279,41 +256,6 @@ void profile_forget(const void *block)
 
 /* ---- on and off */
 
-/* Text of a mapping that our own code lies in, if it is a library's. */
-static void find_library(void)
-{
-	char buf[WRITE_BYTES];
-	const uintptr_t here = (uintptr_t)&find_library;
-	size_t have = 0;
-	ssize_t n;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	while ((n = syscall(SYS_read, fd, buf + have, sizeof(buf) - 1 - have)) > 0) {
-		char *line = buf, *end;
-		have += (size_t)n;
-		buf[have] = '\0';
-		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-			uintptr_t bounds[2] = { 0, 0 };
-			const char *s = line;
-			*end = '\0';
-			for (int i = 0; i < 2; i++, s++)
-				for (; (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'); s++)
-					bounds[i] = bounds[i] * 16 +
-						    (uintptr_t)(*s <= '9' ? *s - '0' : *s - 'a' + 10);
-			if (here >= bounds[0] && here < bounds[1] && strstr(line, "/libhakmem") != NULL) {
-				library_begin = bounds[0];
-				library_end = bounds[1];
-			}
-		}
-		have -= (size_t)(line - buf);
-		memmove(buf, line, have);
-		if (have == sizeof(buf) - 1)
-			break;
-	}
-	syscall(SYS_close, fd);
-}
-
 /* What is due is passed to profile_consider() by who knows the whole of it. */
 static const struct sampler_hooks hooks = { NULL, NULL };
 
@@ -324,7 +266,7 @@ int profile_set_rate(uint32_t rate)
 		memory = os_map(align_up(sizeof(*tables), os_page_bytes()), os_page_bytes());
 		if (memory == NULL)
 			return -ENOMEM;
-		find_library();
+		library = stack_own_library();
 		if (atomic_load_relaxed(&random_state) == 0)
 			atomic_store_relaxed(&random_state, os_now_ns());
 	}

@@ -10,8 +10,7 @@
  *
  * A sampled block of a slab has the state BLOCK_SAMPLED, which free's hit does not know:
  * its slow path then forgets the sample. It can be switched on and off in a live process.
- * Stacks are walked by frame pointers through the kernel, which says so where one leads
- * nowhere. Written as text in the format heap_v2 of gperftools, for pprof and jeprof.
+ * Stacks: stack_walk(). Written as text in the format heap_v2 of gperftools, for pprof and jeprof.
  */
 #ifndef HAK_COMMON_PROFILE_H
 #define HAK_COMMON_PROFILE_H

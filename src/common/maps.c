@@ -1,0 +1,67 @@
+#include "common/maps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const char *parse_hex(const char *s, uintptr_t *out)
+{
+	*out = 0;
+	for (;; s++) {
+		unsigned digit = *s >= '0' && *s <= '9'	  ? (unsigned)(*s - '0')
+				 : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a') + 10
+							  : 16;
+		if (digit == 16)
+			return s;
+		*out = *out << 4 | digit;
+	}
+}
+
+/* "begin-end perms offset dev inode path" */
+static bool parse_line(const char *line, struct mapping *m)
+{
+	const char *s = parse_hex(line, &m->begin);
+	if (*s != '-')
+		return false;
+	s = parse_hex(s + 1, &m->end);
+	if (*s != ' ')
+		return false;
+	s = strchr(s + 1, ' '); /* behind the permissions */
+	if (s == NULL)
+		return false;
+	s = parse_hex(s + 1, &m->offset);
+	m->path = strchr(s, '/');
+	return true;
+}
+
+void maps_each(char *buf, size_t size, void (*visit)(const struct mapping *m, void *arg), void *arg)
+{
+	int saved = errno;
+	size_t have = 0;
+	bool too_long = false; /* the line whose rest comes next */
+	ssize_t n;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && (n = syscall(SYS_read, fd, buf + have, size - 1 - have)) > 0) {
+		char *line = buf, *end;
+		struct mapping m;
+		have += (size_t)n;
+		buf[have] = '\0';
+		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+			*end = '\0';
+			if (!too_long && parse_line(line, &m))
+				visit(&m, arg);
+			too_long = false;
+		}
+		have -= (size_t)(line - buf);
+		memmove(buf, line, have);
+		if (have == size - 1) {
+			too_long = true;
+			have = 0;
+		}
+	}
+	if (fd >= 0)
+		syscall(SYS_close, fd);
+	errno = saved;
+}
