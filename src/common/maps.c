@@ -6,11 +6,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { LINE_BYTES = 1536 };
+
 static const char *parse_hex(const char *s, uintptr_t *out)
 {
 	*out = 0;
 	for (;; s++) {
-		unsigned digit = *s >= '0' && *s <= '9'	  ? (unsigned)(*s - '0')
+		unsigned digit = *s >= '0' && *s <= '9'   ? (unsigned)(*s - '0')
 				 : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a') + 10
 							  : 16;
 		if (digit == 16)
@@ -64,4 +66,34 @@ void maps_each(char *buf, size_t size, void (*visit)(const struct mapping *m, vo
 	if (fd >= 0)
 		syscall(SYS_close, fd);
 	errno = saved;
+}
+
+struct module_search {
+	uintptr_t addr, base;
+	uintptr_t file_base; /* of the file of the lines being read */
+	char *path;
+	size_t path_bytes;
+	bool found;
+};
+
+static void search_module(const struct mapping *m, void *arg)
+{
+	struct module_search *search = arg;
+	if (m->path != NULL && m->offset == 0)
+		search->file_base = m->begin;
+	if (m->path == NULL || search->addr < m->begin || search->addr >= m->end ||
+	    strlen(m->path) >= search->path_bytes)
+		return;
+	memcpy(search->path, m->path, strlen(m->path) + 1);
+	search->base = search->file_base;
+	search->found = true;
+}
+
+bool maps_module_of(uintptr_t addr, uintptr_t *base, char *path, size_t path_bytes)
+{
+	struct module_search search = { .addr = addr, .path = path, .path_bytes = path_bytes };
+	char buf[LINE_BYTES];
+	maps_each(buf, sizeof(buf), search_module, &search);
+	*base = search.base;
+	return search.found;
 }

@@ -1,10 +1,7 @@
 #include "common/profile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/diag.h"
@@ -12,20 +9,20 @@
 #include "common/lock.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/outfile.h"
 #include "common/registry.h"
 #include "common/sample.h"
 #include "common/slab.h"
 #include "common/stack.h"
 
 enum {
-	DIRECT_BYTES = 2048,  /* a block of more is looked at each time */
+	DIRECT_BYTES = 2048, /* a block of more is looked at each time */
 	EVERY_MAX = 65536,
 	FRAMES_MAX = 32,
-	SITES = 8192,         /* powers of two: places that allocate, by stack and size */
-	BLOCKS = 65536,       /* live samples */
+	SITES = 8192,   /* powers of two: places that allocate, by stack and size */
+	BLOCKS = 65536, /* live samples */
 	PROBES_MAX = 256,
-	WRITE_BYTES = 4096,
-	Q64_STEPS = 37,       /* of profile_probability(): 2^4 .. 2^-32 */
+	Q64_STEPS = 37, /* of profile_probability(): 2^4 .. 2^-32 */
 };
 
 /* Allocations of one size from one place. */
@@ -288,68 +285,17 @@ int profile_set_rate(uint32_t rate)
 
 /* ---- the file */
 
-struct writer {
-	int fd;
-	int error;
-	int64_t written;
-	size_t used;
-	char buf[WRITE_BYTES];
-};
-
-static void writer_flush(struct writer *w)
+static void write_site(struct outfile *o, const struct site *s)
 {
-	size_t done = 0;
-	while (w->error == 0 && done < w->used) {
-		ssize_t n = syscall(SYS_write, w->fd, w->buf + done, w->used - done);
-		if (n < 0 && errno != EINTR)
-			w->error = -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	w->written += (int64_t)done;
-	w->used = 0;
-}
-
-static void write_line(struct writer *w, const char *fmt, ...) HAK_PRINTF(2, 3);
-static void write_line(struct writer *w, const char *fmt, ...)
-{
-	char line[FRAMES_MAX * 20];
-	struct text t;
-	va_list ap;
-	text_init(&t, line, sizeof(line));
-	va_start(ap, fmt);
-	text_vprintf(&t, fmt, ap);
-	va_end(ap);
-	if (w->used + t.length > sizeof(w->buf))
-		writer_flush(w);
-	memcpy(w->buf + w->used, line, t.length);
-	w->used += t.length;
-}
-
-static void write_site(struct writer *w, const struct site *s)
-{
-	write_line(w, "%6lu: %8lu [%6lu: %8lu] @", (unsigned long)s->live,
-		   (unsigned long)(s->live * s->bytes), (unsigned long)s->allocated,
-		   (unsigned long)(s->allocated * s->bytes));
+	outfile_printf(o, "%6lu: %8lu [%6lu: %8lu] @", (unsigned long)s->live,
+		       (unsigned long)(s->live * s->bytes), (unsigned long)s->allocated,
+		       (unsigned long)(s->allocated * s->bytes));
 	for (uint32_t i = 0; i < s->depth; i++)
-		write_line(w, " %p", (void *)s->frames[i]);
-	write_line(w, "\n");
+		outfile_printf(o, " %p", (void *)s->frames[i]);
+	outfile_printf(o, "\n");
 }
 
-static void write_mappings(struct writer *w)
-{
-	ssize_t n;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	write_line(w, "\nMAPPED_LIBRARIES:\n");
-	writer_flush(w);
-	while (fd >= 0 && (n = syscall(SYS_read, fd, w->buf, sizeof(w->buf))) > 0) {
-		w->used = (size_t)n;
-		writer_flush(w);
-	}
-	if (fd >= 0)
-		syscall(SYS_close, fd);
-}
-
-static void write_profile_locked(struct writer *w, uint32_t rate)
+static void write_profile_locked(struct outfile *o, uint32_t rate)
 {
 	uint64_t live = 0, live_bytes = 0, all = 0, all_bytes = 0;
 	for (unsigned i = 0; i < SITES; i++) {
@@ -359,36 +305,71 @@ static void write_profile_locked(struct writer *w, uint32_t rate)
 		all += s->allocated;
 		all_bytes += s->allocated * s->bytes;
 	}
-	write_line(w, "heap profile: %lu: %lu [%lu: %lu] @ heap_v2/%u\n", (unsigned long)live,
-		   (unsigned long)live_bytes, (unsigned long)all, (unsigned long)all_bytes, rate);
+	outfile_printf(o, "heap profile: %lu: %lu [%lu: %lu] @ heap_v2/%u\n", (unsigned long)live,
+		       (unsigned long)live_bytes, (unsigned long)all, (unsigned long)all_bytes,
+		       rate);
 	for (unsigned i = 0; i < SITES; i++)
 		if (tables->sites[i].allocated > 0)
-			write_site(w, &tables->sites[i]);
+			write_site(o, &tables->sites[i]);
 }
 
 int profile_dump(const char *path, int64_t *bytes)
 {
-	struct writer w = { .fd = -1 };
+	struct outfile o;
 	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	int err;
 	if (tables == NULL)
 		return -ENODATA;
-	w.fd = (int)syscall(SYS_openat, AT_FDCWD, path,
-			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-	if (w.fd < 0)
-		return -errno;
+	err = outfile_create(&o, path);
+	if (err != 0)
+		return err;
 	lock_acquire(&lock);
-	write_profile_locked(&w, rate);
+	write_profile_locked(&o, rate);
 	lock_release(&lock);
-	write_mappings(&w);
-	syscall(SYS_close, w.fd);
-	*bytes = w.written;
-	return w.error;
+	outfile_printf(&o, "\nMAPPED_LIBRARIES:\n");
+	outfile_copy(&o, "/proc/self/maps");
+	err = outfile_close(&o);
+	*bytes = o.written;
+	return err;
+}
+
+/* One sample stands for 1 / probability blocks. */
+static uint64_t scaled(uint64_t samples, uint64_t factor, uint64_t bytes, uint32_t rate)
+{
+	return (uint64_t)(((unsigned __int128)samples * factor << 64) / probability(bytes, rate));
+}
+
+void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg)
+{
+	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	lock_acquire(&lock);
+	for (unsigned i = 0; tables != NULL && i < SITES; i++) {
+		const struct site *s = &tables->sites[i];
+		struct profile_live live = { .frames = s->frames,
+					     .depth = s->depth,
+					     .samples = s->live };
+		if (s->live == 0)
+			continue;
+		live.blocks = scaled(s->live, 1, s->bytes, rate);
+		live.bytes = scaled(s->live, s->bytes, s->bytes, rate);
+		visit(&live, arg);
+	}
+	lock_release(&lock);
+}
+
+/* HAKMEM_LEAKS needs samples too, unless full checking knows all blocks. */
+static int32_t rate_at_start(void)
+{
+	if (options.profile_rate == 0 && options_want_leaks() && !options.check_full)
+		return PROFILE_LEAKS_RATE;
+	return options.profile_rate;
 }
 
 void profile_start(void)
 {
-	if (options.profile_rate != 0 && profile_set_rate((uint32_t)options.profile_rate) != 0)
-		diag_line("HAKMEM_PROFILE=%d: no memory for the samples", options.profile_rate);
+	int32_t rate = rate_at_start();
+	if (rate != 0 && profile_set_rate((uint32_t)rate) != 0)
+		diag_line("HAKMEM_PROFILE=%d: no memory for the samples", rate);
 }
 
 void profile_stop(void)
@@ -421,12 +402,6 @@ uint64_t profile_probability(size_t bytes, uint32_t rate)
 	return probability(bytes, rate);
 }
 
-/* One sample stands for 1 / probability blocks. */
-static uint64_t scaled(uint64_t samples, uint64_t bytes, uint32_t rate)
-{
-	return (uint64_t)(((unsigned __int128)samples * bytes << 64) / probability(bytes, rate));
-}
-
 void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes)
 {
 	*live_bytes = *allocated_bytes = 0;
@@ -434,8 +409,8 @@ void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes)
 		const struct site *s = &tables->sites[i];
 		if (s->hash == 0)
 			continue;
-		*live_bytes += scaled(s->live, s->bytes, profile_rate());
-		*allocated_bytes += scaled(s->allocated, s->bytes, profile_rate());
+		*live_bytes += scaled(s->live, s->bytes, s->bytes, profile_rate());
+		*allocated_bytes += scaled(s->allocated, s->bytes, s->bytes, profile_rate());
 	}
 }
 #endif

@@ -31,7 +31,21 @@ uint64_t profile_samples(void);
 /* Write the profile to a new file. 0, or -errno; *bytes is its length. */
 int profile_dump(const char *path, int64_t *bytes);
 
-/* At start, as HAKMEM_PROFILE says; at exit, the file hakmem.PID.heap and a line. */
+/* Samples of live blocks of one size and stack, and how many blocks and bytes they stand for. */
+struct profile_live {
+	const uintptr_t *frames; /* innermost first; valid for ever */
+	uint32_t depth;
+	uint64_t samples, blocks, bytes;
+};
+
+/* visit(live, arg) for each; the profile's lock is held. */
+void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg);
+
+/* Of HAKMEM_LEAKS without HAKMEM_PROFILE. */
+enum { PROFILE_LEAKS_RATE = 65536 };
+
+/* At start, as HAKMEM_PROFILE and HAKMEM_LEAKS say; at exit, if the first asks for it, the file
+ * hakmem.PID.heap and a line. */
 void profile_start(void);
 void profile_stop(void);
 

@@ -12,7 +12,7 @@
 enum {
 	KERNEL_SIGSET_BYTES = 8,
 	PROBE_BYTES = 4096, /* what one probe tells about: the smallest page */
-	MAPS_BYTES = 1024,  /* for maps_each(); small, as this may run on a signal handler's stack */
+	MAPS_BYTES = 1024, /* for maps_each(); small, as this may run on a signal handler's stack */
 	SKIP_MAX = 8,
 };
 
@@ -22,9 +22,9 @@ enum {
 bool stack_is_readable(uintptr_t addr)
 {
 	int saved = errno;
-	bool readable = addr != 0 &&
-			(syscall(SYS_rt_sigaction, 0, addr, NULL, KERNEL_SIGSET_BYTES) == 0 ||
-			 errno != EFAULT);
+	bool readable =
+		addr != 0 && (syscall(SYS_rt_sigaction, 0, addr, NULL, KERNEL_SIGSET_BYTES) == 0 ||
+			      errno != EFAULT);
 	errno = saved;
 	return readable;
 }
@@ -71,7 +71,8 @@ unsigned stack_walk(uintptr_t *out, unsigned max, uintptr_t frame, const struct 
 		pc = code_address(word_at(record + sizeof(uintptr_t)));
 		if (pc == 0)
 			break;
-		if (n > 0 || skip == NULL || pc < skip->begin || pc >= skip->end || ++skipped > SKIP_MAX)
+		if (n > 0 || skip == NULL || pc < skip->begin || pc >= skip->end ||
+		    ++skipped > SKIP_MAX)
 			out[n++] = pc;
 		if (next <= frame)
 			break;
@@ -101,7 +102,8 @@ static void own_library_line(const struct mapping *m, void *arg)
 {
 	struct stack_range *own = arg;
 	const uintptr_t here = (uintptr_t)&stack_walk;
-	if (here >= m->begin && here < m->end && m->path != NULL && strstr(m->path, "/libhakmem") != NULL)
+	if (here >= m->begin && here < m->end && m->path != NULL &&
+	    strstr(m->path, "/libhakmem") != NULL)
 		*own = (struct stack_range){ m->begin, m->end };
 }
 

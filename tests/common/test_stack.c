@@ -56,8 +56,8 @@ static void finds_the_callers(void)
 	walk_from(10, DEPTH_MAX, NULL);
 	REQUIRE(walked.n >= 11, "%u frames", walked.n);
 	for (unsigned i = 0; i <= 10; i++)
-		CHECK(walked.frames[i] == walked.expected[i], "frame %u: expected %#lx, found %#lx", i,
-		      (unsigned long)walked.expected[i], (unsigned long)walked.frames[i]);
+		CHECK(walked.frames[i] == walked.expected[i], "frame %u: expected %#lx, found %#lx",
+		      i, (unsigned long)walked.expected[i], (unsigned long)walked.frames[i]);
 }
 
 static void keeps_to_the_depth(void)
@@ -133,7 +133,8 @@ static char *island(void)
 {
 	size_t page = os_page_bytes();
 	char *p = mmap(NULL, 3 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	REQUIRE(p != MAP_FAILED && mprotect(p + page, page, PROT_READ | PROT_WRITE) == 0, "no memory");
+	REQUIRE(p != MAP_FAILED && mprotect(p + page, page, PROT_READ | PROT_WRITE) == 0,
+		"no memory");
 	return p + page;
 }
 
@@ -161,18 +162,39 @@ static void wild_pointers_end_it(void)
 	char *p = island();
 	size_t page = os_page_bytes();
 	const uintptr_t wild[] = {
-		0, 1, 8, 16, 24, 32, 4080, 4088, 4096, 65536, /* page 0 and near it */
-		frame_of((void *)8), frame_of((void *)16), frame_of((void *)4080),
-		frame_of(p - 16), frame_of(p - 8), frame_of(p + page), frame_of(p + page - 8),
-		(uintptr_t)p + 1, (uintptr_t)p + 4, /* not aligned */
-		UINTPTR_MAX, UINTPTR_MAX - 7, UINTPTR_MAX - 15, (uintptr_t)1 << 63,
-		UINT64_C(0x0000800000000000), UINT64_C(0xffff800000000000), UINT64_C(0x6161616161616160),
+		0,
+		1,
+		8,
+		16,
+		24,
+		32,
+		4080,
+		4088,
+		4096,
+		65536, /* page 0 and near it */
+		frame_of((void *)8),
+		frame_of((void *)16),
+		frame_of((void *)4080),
+		frame_of(p - 16),
+		frame_of(p - 8),
+		frame_of(p + page),
+		frame_of(p + page - 8),
+		(uintptr_t)p + 1,
+		(uintptr_t)p + 4, /* not aligned */
+		UINTPTR_MAX,
+		UINTPTR_MAX - 7,
+		UINTPTR_MAX - 15,
+		(uintptr_t)1 << 63,
+		UINT64_C(0x0000800000000000),
+		UINT64_C(0xffff800000000000),
+		UINT64_C(0x6161616161616160),
 	};
 	memset(p, 0xff, page);
 	errno = 12345;
 	CHECK(!stack_is_readable(0), "NULL can be read");
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(wild); i++)
-		CHECK(walk(wild[i]) == 0, "%u frames from %#lx", walk(wild[i]), (unsigned long)wild[i]);
+		CHECK(walk(wild[i]) == 0, "%u frames from %#lx", walk(wild[i]),
+		      (unsigned long)wild[i]);
 	CHECK_I64(errno, 12345, "errno");
 	munmap(p - page, 3 * page);
 }
