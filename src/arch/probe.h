@@ -14,10 +14,14 @@
 
 #define HAK_PROBE_SEMAPHORE(provider, name) provider##_##name##_semaphore
 
-/* Once for each probe, in its source. The tracer writes it through /proc/PID/mem. */
+/* Before its uses; and once with a definition, in one source. The tracer writes it from
+ * outside. */
+#define HAK_PROBE_DECLARE(provider, name)                                                          \
+	extern volatile unsigned short HAK_PROBE_SEMAPHORE(provider, name)                         \
+		__attribute__((visibility("hidden")))
 #define HAK_PROBE_DEFINE(provider, name)                                                           \
-	__attribute__((section(".probes"), used)) static volatile unsigned short                   \
-	HAK_PROBE_SEMAPHORE(provider, name)
+	volatile unsigned short HAK_PROBE_SEMAPHORE(provider, name)                                \
+		__attribute__((section(".probes"), used))
 
 #define HAK_PROBE_IS_ON(provider, name) HAK_UNLIKELY(HAK_PROBE_SEMAPHORE(provider, name) != 0)
 

@@ -53,6 +53,11 @@ static _Atomic uint64_t random_state, live_samples;
 /* Of 2^64 blocks of the class that are looked at, so many are sampled. */
 static _Atomic uint64_t class_threshold[HAK_CLASS_COUNT + 1];
 
+static _Atomic bool tracer_started; /* the rate is a tracer's, not the user's */
+
+HAK_PROBE_DEFINE(otel_memory, alloc);
+HAK_PROBE_DEFINE(otel_memory, free);
+
 _Atomic size_t profile_direct_bytes = SIZE_MAX;
 _Atomic uint32_t profile_rate_now, profile_live_spans;
 
@@ -99,6 +104,12 @@ static uint64_t probability(size_t bytes, uint32_t rate)
 		if (x >> (Q64_STEPS - 1 - i) & 1)
 			e = (uint64_t)((unsigned __int128)e * exp_minus_pow2[i] >> 64);
 	return UINT64_MAX - e;
+}
+
+/* One sample stands for 1 / probability blocks. */
+static uint64_t scaled(uint64_t samples, uint64_t factor, uint64_t bytes, uint32_t rate)
+{
+	return (uint64_t)(((unsigned __int128)samples * factor << 64) / probability(bytes, rate));
 }
 
 /* Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (2014). */
@@ -201,9 +212,71 @@ static bool remember_locked(uintptr_t block, uint64_t bytes, bool is_span, const
 	return true;
 }
 
+/* ---- on and off */
+
+/* What is due is passed to profile_consider() by who knows the whole of it. */
+static const struct sampler_hooks hooks = { NULL, NULL };
+
+static int set_rate(uint32_t rate)
+{
+	const size_t bytes = align_up(sizeof(*tables), os_page_bytes());
+	void *memory = NULL;
+	if (rate != 0 && tables == NULL) {
+		memory = os_map(bytes, os_page_bytes());
+		if (memory == NULL)
+			return -ENOMEM;
+		library = stack_own_library();
+		if (atomic_load_relaxed(&random_state) == 0)
+			atomic_store_relaxed(&random_state, os_now_ns());
+	}
+	lock_acquire(&lock);
+	if (tables == NULL) {
+		tables = memory;
+		memory = NULL;
+	}
+	if (rate != 0)
+		last_rate = rate;
+	lock_release(&lock);
+	if (memory != NULL) /* somebody else was faster */
+		os_unmap(memory, bytes);
+	if (rate != 0)
+		set_thresholds(rate);
+	atomic_store_relaxed(&profile_rate_now, rate);
+	sampler_set(SAMPLER_PROFILE, rate == 0 ? NULL : &hooks, rate == 0 ? 0 : every_for(rate));
+	atomic_store_relaxed(&profile_direct_bytes, rate == 0 ? SIZE_MAX : (size_t)DIRECT_BYTES);
+	/* Threads look at their caches' limits again. */
+	atomic_add_release(&knob_epoch_counter, 1);
+	return 0;
+}
+
+int profile_set_rate(uint32_t rate)
+{
+	atomic_store_relaxed(&tracer_started, false);
+	return set_rate(rate);
+}
+
+/* Sampling begins when a tracer comes, and ends when it is gone. Returns the rate. */
+static uint32_t follow_tracer(void)
+{
+	bool listens = HAK_PROBE_IS_ON(otel_memory, alloc), expected = false;
+	uint32_t rate = profile_rate();
+	if (HAK_LIKELY(rate != 0 && (listens || !atomic_load_relaxed(&tracer_started))))
+		return rate;
+	if (!listens) {
+		if (rate != 0)
+			profile_set_rate(0);
+		return 0;
+	}
+	if (!atomic_cas_acquire(&tracer_started, &expected, true))
+		return 0; /* another thread is at it */
+	if (set_rate(PROFILE_TRACER_RATE) != 0)
+		atomic_store_relaxed(&tracer_started, false);
+	return profile_rate();
+}
+
 /* ---- samples */
 
-static void take_sample(void *block, size_t bytes, unsigned cls)
+static void take_sample(void *block, size_t bytes, unsigned cls, uint32_t rate)
 {
 	uintptr_t frames[FRAMES_MAX];
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -214,11 +287,14 @@ static void take_sample(void *block, size_t bytes, unsigned cls)
 	lock_release(&lock);
 	if (kept && cls != 0)
 		atomic_store_relaxed(slab_locate(cls, block).state, BLOCK_SAMPLED);
+	if (kept && HAK_PROBE_IS_ON(otel_memory, alloc))
+		HAK_PROBE3(otel_memory, alloc, (uintptr_t)block, bytes,
+			   scaled(1, bytes, bytes, rate));
 }
 
 void profile_consider(void *block, size_t bytes, bool due)
 {
-	uint32_t rate = profile_rate();
+	uint32_t rate = follow_tracer();
 	uint64_t threshold;
 	void *record;
 	unsigned kind, cls;
@@ -234,7 +310,7 @@ void profile_consider(void *block, size_t bytes, bool due)
 		return;
 	threshold = cls != 0 ? atomic_load_relaxed(&class_threshold[cls]) : probability(bytes, rate);
 	if (draw() <= threshold)
-		take_sample(block, bytes, cls);
+		take_sample(block, bytes, cls, rate);
 }
 
 void profile_forget(const void *block)
@@ -249,38 +325,8 @@ void profile_forget(const void *block)
 		atomic_sub_relaxed(&profile_live_spans, b->is_span);
 	}
 	lock_release(&lock);
-}
-
-/* ---- on and off */
-
-/* What is due is passed to profile_consider() by who knows the whole of it. */
-static const struct sampler_hooks hooks = { NULL, NULL };
-
-int profile_set_rate(uint32_t rate)
-{
-	void *memory = NULL;
-	if (rate != 0 && tables == NULL) {
-		memory = os_map(align_up(sizeof(*tables), os_page_bytes()), os_page_bytes());
-		if (memory == NULL)
-			return -ENOMEM;
-		library = stack_own_library();
-		if (atomic_load_relaxed(&random_state) == 0)
-			atomic_store_relaxed(&random_state, os_now_ns());
-	}
-	lock_acquire(&lock);
-	if (tables == NULL)
-		tables = memory;
-	if (rate != 0)
-		last_rate = rate;
-	lock_release(&lock);
-	if (rate != 0)
-		set_thresholds(rate);
-	atomic_store_relaxed(&profile_rate_now, rate);
-	sampler_set(SAMPLER_PROFILE, rate == 0 ? NULL : &hooks, rate == 0 ? 0 : every_for(rate));
-	atomic_store_relaxed(&profile_direct_bytes, rate == 0 ? SIZE_MAX : (size_t)DIRECT_BYTES);
-	/* Threads look at their caches' limits again. */
-	atomic_add_release(&knob_epoch_counter, 1);
-	return 0;
+	if (b != NULL && HAK_PROBE_IS_ON(otel_memory, free))
+		HAK_PROBE1(otel_memory, free, (uintptr_t)block);
 }
 
 /* ---- the file */
@@ -331,12 +377,6 @@ int profile_dump(const char *path, int64_t *bytes)
 	err = outfile_close(&o);
 	*bytes = o.written;
 	return err;
-}
-
-/* One sample stands for 1 / probability blocks. */
-static uint64_t scaled(uint64_t samples, uint64_t factor, uint64_t bytes, uint32_t rate)
-{
-	return (uint64_t)(((unsigned __int128)samples * factor << 64) / probability(bytes, rate));
 }
 
 void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg)

@@ -15,6 +15,7 @@
 #ifndef HAK_COMMON_PROFILE_H
 #define HAK_COMMON_PROFILE_H
 
+#include "arch/probe.h"
 #include "common/atomics.h"
 #include "common/base.h"
 
@@ -41,8 +42,10 @@ struct profile_live {
 /* visit(live, arg) for each; the profile's lock is held. */
 void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg);
 
-/* Of HAKMEM_LEAKS without HAKMEM_PROFILE. */
-enum { PROFILE_LEAKS_RATE = 65536 };
+enum {
+	PROFILE_LEAKS_RATE = 65536,   /* of HAKMEM_LEAKS without HAKMEM_PROFILE */
+	PROFILE_TRACER_RATE = 524288, /* while a tracer listens, if no other is set */
+};
 
 /* At start, as HAKMEM_PROFILE and HAKMEM_LEAKS say; at exit, if the first asks for it, the file
  * hakmem.PID.heap and a line. */
@@ -55,9 +58,16 @@ extern _Atomic size_t profile_direct_bytes;
 extern _Atomic uint32_t profile_rate_now;
 extern _Atomic uint32_t profile_live_spans;
 
+/* Probes at a sample and at its end: otel_memory:alloc(block, bytes, bytes that the sample stands
+ * for), otel_memory:free(block). */
+HAK_PROBE_DECLARE(otel_memory, alloc);
+HAK_PROBE_DECLARE(otel_memory, free);
+
+/* Are allocations to be considered? Also if only a tracer wants them. */
 HAK_INLINE bool profile_is_on(void)
 {
-	return HAK_UNLIKELY(atomic_load_relaxed(&profile_rate_now) != 0);
+	return HAK_UNLIKELY(atomic_load_relaxed(&profile_rate_now) != 0) ||
+	       HAK_PROBE_IS_ON(otel_memory, alloc);
 }
 
 /* May large and huge blocks be among the samples? */
