@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	  "  -o, --option NAME=VALUE   set HAKMEM_NAME (docs/options.md); may be given more than once\n"
 	  "  -a, --ace                 let the knobs be turned while it runs (HAKMEM_ACE_ENABLED=1)\n"
 	  "  -p, --profile[=BYTES]     sample allocations, one in BYTES (524288); heap profile at exit\n"
+	  "  -L, --leaks[=FILE]        list what is live at exit, by who allocated it\n"
 	  "  -l, --library FILE        this libhakmem.so, not the one found\n"
 	  "  -q, --quiet               say nothing at its end\n" },
 	{ "doctor", command_doctor, "[PROGRAM | PID]",

@@ -93,18 +93,35 @@ static bool set_option(const char *text)
 	return setenv(name, equals + 1, 1) == 0;
 }
 
+/* The program may be elsewhere at its end: a file is meant from here. */
+static bool set_leaks(const char *file)
+{
+	char here[PATH_MAX], *path;
+	bool ok;
+	if (file == NULL)
+		return setenv("HAKMEM_LEAKS", "1", 1) == 0;
+	if (file[0] == '/' || getcwd(here, sizeof(here)) == NULL)
+		return setenv("HAKMEM_LEAKS", file, 1) == 0;
+	if (asprintf(&path, "%s/%s", here, file) < 0)
+		return false;
+	ok = setenv("HAKMEM_LEAKS", path, 1) == 0;
+	free(path);
+	return ok;
+}
+
 static int parse_options(int argc, char **argv, struct run_options *o)
 {
 	static const struct option names[] = {
 		{ "option", required_argument, NULL, 'o' },
 		{ "ace", no_argument, NULL, 'a' },
 		{ "profile", optional_argument, NULL, 'p' },
+		{ "leaks", optional_argument, NULL, 'L' },
 		{ "library", required_argument, NULL, 'l' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
-	while ((c = getopt_long(argc, argv, "+o:ap::l:q", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+o:ap::L::l:q", names, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			if (!set_option(optarg))
@@ -116,6 +133,10 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 		case 'p':
 			/* -p=N is meant as --profile=N is. */
 			setenv("HAKMEM_PROFILE", optarg != NULL ? optarg + (*optarg == '=') : "524288", 1);
+			break;
+		case 'L':
+			if (!set_leaks(optarg != NULL ? optarg + (*optarg == '=') : NULL))
+				return usage_error("run", "--leaks[=FILE] is meant");
 			break;
 		case 'l':
 			o->library = optarg;

@@ -120,18 +120,6 @@ int ace_file_replace(const char *path, const char *text, size_t length)
 
 /* ---- the sink */
 
-static void expand_path(struct text *t, const char *path)
-{
-	for (; *path != '\0'; path++) {
-		if (path[0] == '%' && path[1] == 'p') {
-			text_printf(t, "%d", (int)getpid());
-			path++;
-		} else {
-			text_printf(t, "%c", *path);
-		}
-	}
-}
-
 int ace_sink_open(struct ace_sink *s, const char *path)
 {
 	int saved = errno, err, fd, high;
@@ -141,7 +129,7 @@ int ace_sink_open(struct ace_sink *s, const char *path)
 	s->fd = -1;
 	s->used = 0;
 	text_init(&name, buf, sizeof(buf));
-	expand_path(&name, path);
+	text_path(&name, path);
 	if (name.length >= sizeof(buf))
 		return -ENAMETOOLONG;
 	fd = open_file(buf, O_WRONLY | O_CREAT);

@@ -313,3 +313,13 @@ void check_everything(void)
 		}
 	}
 }
+
+void check_each_live(void (*visit)(const struct history *h, void *arg), void *arg)
+{
+	lock_acquire(&lock);
+	for (size_t i = 0; i < HAK_ARRAY_LEN(buckets); i++)
+		for (const struct note *n = buckets[i]; n != NULL; n = n->next)
+			if (!n->history.freed)
+				visit(&n->history, arg);
+	lock_release(&lock);
+}

@@ -52,6 +52,10 @@ size_t check_bytes(uintptr_t p, size_t usable);
  * taken. For reports. */
 bool check_history(uintptr_t addr, struct history *out);
 
+/* visit(h, arg) for each live block that is known, in no order; the lock is held, and *h stays
+ * at its place for ever. */
+void check_each_live(void (*visit)(const struct history *h, void *arg), void *arg);
+
 struct lock *check_lock(void); /* for fork */
 
 #endif

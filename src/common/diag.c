@@ -144,6 +144,18 @@ void text_printf(struct text *t, const char *fmt, ...)
 	va_end(ap);
 }
 
+void text_path(struct text *t, const char *path)
+{
+	for (; *path != '\0'; path++) {
+		if (path[0] == '%' && path[1] == 'p') {
+			text_printf(t, "%d", (int)getpid());
+			path++;
+		} else {
+			text_char(t, *path);
+		}
+	}
+}
+
 void diag_write(const struct text *t)
 {
 	int saved = errno;

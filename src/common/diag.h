@@ -22,6 +22,9 @@ void text_init(struct text *t, char *buf, size_t size);
 void text_printf(struct text *t, const char *fmt, ...) HAK_PRINTF(2, 3);
 void text_vprintf(struct text *t, const char *fmt, va_list ap) HAK_PRINTF(2, 0);
 
+/* Append a path that a user gave, with the process's number for each %p. */
+void text_path(struct text *t, const char *path);
+
 /* "hakmem: " and the line, to standard error. errno is kept. */
 void diag_line(const char *fmt, ...) HAK_PRINTF(1, 2);
 

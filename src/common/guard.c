@@ -18,7 +18,8 @@ enum { FILL_BYTE = 0xca };
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_GUARD);
 static struct meta_pool records;
-/* Under the lock: freed regions, oldest first. */
+/* Under the lock: live regions, in no order; freed ones, oldest first. */
+static struct guarded *live;
 static struct guarded *oldest, *youngest;
 static size_t freed_count;
 static _Atomic size_t live_count, sampled_count;
@@ -59,6 +60,35 @@ static bool map_region(struct guarded *g, size_t bytes, size_t align)
 	return false;
 }
 
+static void live_push(struct guarded *g)
+{
+	lock_acquire(&lock);
+	g->prev = NULL;
+	g->next = live;
+	if (live != NULL)
+		live->prev = g;
+	live = g;
+	lock_release(&lock);
+}
+
+static void live_remove_locked(struct guarded *g)
+{
+	if (g->next != NULL)
+		g->next->prev = g->prev;
+	if (g->prev != NULL)
+		g->prev->next = g->next;
+	else
+		live = g->next;
+}
+
+void guard_each_live(void (*visit)(const struct history *h, void *arg), void *arg)
+{
+	lock_acquire(&lock);
+	for (const struct guarded *g = live; g != NULL; g = g->next)
+		visit(&g->history, arg);
+	lock_release(&lock);
+}
+
 static void count(const struct guarded *g, size_t change)
 {
 	atomic_add_relaxed(&live_count, change);
@@ -88,6 +118,7 @@ void *guard_alloc(size_t bytes, size_t align, bool sampled, enum origin origin)
 	fill(g->block + bytes, g->end);
 	history_begin(&g->history, bytes, origin);
 	count(g, 1);
+	live_push(g);
 	registry_set(g->region, (unsigned)(g->region_bytes / HAK_UNIT_BYTES), UNIT_GUARD, g);
 	return (void *)g->block;
 }
@@ -169,8 +200,10 @@ void guard_free(struct guarded *g, const struct free_call *call)
 		g->quarantined = true;
 	lock_acquire(&lock);
 	twice = g->history.freed;
-	if (!twice)
+	if (!twice) {
 		history_end(&g->history);
+		live_remove_locked(g);
+	}
 	lock_release(&lock);
 	if (twice) { /* by another thread, since the gate looked */
 		report_bad_pointer((const void *)g->block, call->name);

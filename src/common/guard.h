@@ -24,7 +24,8 @@ enum {
 };
 
 struct guarded {
-	struct guarded *next;  /* freed: the next younger one */
+	struct guarded *next;  /* live: in the list of these; freed: the next younger one */
+	struct guarded *prev;  /* live */
 	uintptr_t region;      /* the whole of it, guard pages included */
 	size_t region_bytes;
 	uintptr_t first, end;  /* its accessible pages */
@@ -53,6 +54,8 @@ void guard_install_handler(void);
 
 /* Live blocks now. */
 size_t guard_count(void);
+/* visit(h, arg) for each; the lock is held, and *h is never unmapped. */
+void guard_each_live(void (*visit)(const struct history *h, void *arg), void *arg);
 
 struct lock *guard_lock(void); /* for fork */
 

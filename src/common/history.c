@@ -1,5 +1,6 @@
 #include "common/history.h"
 
+#include "common/atomics.h"
 #include "common/diag.h"
 #include "common/options.h"
 #include "common/report.h"
@@ -11,11 +12,19 @@ const char *origin_name(enum origin origin)
 	return names[origin];
 }
 
+static _Atomic bool started;
+
+void history_start(void)
+{
+	atomic_store_relaxed(&started, true);
+}
+
 void history_begin(struct history *h, size_t bytes, enum origin origin)
 {
 	h->bytes = bytes;
 	h->origin = origin;
 	h->freed = false;
+	h->early = !atomic_load_relaxed(&started);
 	h->allocated_by = thread_os_id();
 	stack_capture(&h->allocated_at);
 }

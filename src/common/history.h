@@ -26,9 +26,13 @@ struct history {
 	size_t bytes; /* asked for */
 	enum origin origin;
 	bool freed;
+	bool early; /* allocated while the process was set up: the loader's and the C library's own */
 	uint32_t allocated_by, freed_by; /* threads, as the kernel numbers them */
 	struct stack allocated_at, freed_at;
 };
+
+/* Blocks from now on are not early. */
+void history_start(void);
 
 void history_begin(struct history *h, size_t bytes, enum origin origin);
 void history_end(struct history *h);

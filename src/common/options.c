@@ -49,6 +49,7 @@ static const struct option table[] = {
 	{ .name = "HAKMEM_STATS_PAGE", .value = &options.stats_page, .max = 1 },
 	{ .name = "HAKMEM_STATS_PAGE_KEEP", .value = &options.stats_page_keep, .max = INT32_MAX },
 	{ .name = "HAKMEM_PROFILE", .value = &options.profile_rate, .max = INT32_MAX },
+	{ .name = "HAKMEM_LEAKS", .path = options.leaks },
 	{ .name = "HAKMEM_VERBOSE", .value = &options.verbose, .max = 1 },
 	{ .name = "HAKMEM_RARE_PATHS", .value = &options.rare_paths, .max = 1 },
 	{ .name = "HAKMEM_BACKGROUND", .value = &options.background, .max = 1 },
@@ -91,6 +92,11 @@ const char *options_variable(const char *name)
 		if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
 			return *e + n + 1;
 	return NULL;
+}
+
+bool options_want_leaks(void)
+{
+	return options.leaks[0] != '\0' && strcmp(options.leaks, "0") != 0;
 }
 
 static bool parse_number(const char *s, int32_t *out)

@@ -40,7 +40,8 @@ struct options {
 	int32_t ace_learner;         /* ACE_LEARNER_... */
 	bool ace_max_rss_given;      /* not the default */
 	uint32_t given_knobs;        /* bit k: the user has set knob k */
-	char ace_trace[OPTIONS_PATH_BYTES];    /* empty: none */
+	char leaks[OPTIONS_PATH_BYTES];     /* see leaks.h; empty: none */
+	char ace_trace[OPTIONS_PATH_BYTES]; /* so too */
 	char ace_playbook[OPTIONS_PATH_BYTES];
 };
 
@@ -49,6 +50,9 @@ extern struct options options;
 
 /* A variable's value, or NULL. */
 const char *options_variable(const char *name);
+
+/* Is HAKMEM_LEAKS on? */
+bool options_want_leaks(void);
 
 /* Read the environment if it is there and has not been read yet. */
 void options_load(void);

@@ -1,11 +1,7 @@
 #include "common/profile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/diag.h"
@@ -13,20 +9,20 @@
 #include "common/lock.h"
 #include "common/options.h"
 #include "common/os.h"
+#include "common/outfile.h"
 #include "common/registry.h"
 #include "common/sample.h"
 #include "common/slab.h"
+#include "common/stack.h"
 
 enum {
-	DIRECT_BYTES = 2048,  /* a block of more is looked at each time */
+	DIRECT_BYTES = 2048, /* a block of more is looked at each time */
 	EVERY_MAX = 65536,
 	FRAMES_MAX = 32,
-	SKIP_MAX = 8,         /* frames of the allocator itself */
-	SITES = 8192,         /* powers of two: places that allocate, by stack and size */
-	BLOCKS = 65536,       /* live samples */
+	SITES = 8192,   /* powers of two: places that allocate, by stack and size */
+	BLOCKS = 65536, /* live samples */
 	PROBES_MAX = 256,
-	WRITE_BYTES = 4096,
-	Q64_STEPS = 37,       /* of profile_probability(): 2^4 .. 2^-32 */
+	Q64_STEPS = 37, /* of profile_probability(): 2^4 .. 2^-32 */
 };
 
 /* Allocations of one size from one place. */
@@ -51,11 +47,16 @@ static struct tables {
 } *tables;
 static uint64_t lost; /* samples for which there was no room */
 static uint32_t last_rate; /* of the samples, when sampling is off by now */
-static uintptr_t library_begin, library_end; /* of libhakmem.so; 0 if linked statically */
+static struct stack_range library;
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_PROFILE);
 static _Atomic uint64_t random_state, live_samples;
 /* Of 2^64 blocks of the class that are looked at, so many are sampled. */
 static _Atomic uint64_t class_threshold[HAK_CLASS_COUNT + 1];
+
+static _Atomic bool tracer_started; /* the rate is a tracer's, not the user's */
+
+HAK_PROBE_DEFINE(otel_memory, alloc);
+HAK_PROBE_DEFINE(otel_memory, free);
 
 _Atomic size_t profile_direct_bytes = SIZE_MAX;
 _Atomic uint32_t profile_rate_now, profile_live_spans;
@@ -105,6 +106,12 @@ static uint64_t probability(size_t bytes, uint32_t rate)
 	return UINT64_MAX - e;
 }
 
+/* One sample stands for 1 / probability blocks. */
+static uint64_t scaled(uint64_t samples, uint64_t factor, uint64_t bytes, uint32_t rate)
+{
+	return (uint64_t)(((unsigned __int128)samples * factor << 64) / probability(bytes, rate));
+}
+
 /* Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators (2014). */
 static uint64_t draw(void)
 {
@@ -132,29 +139,6 @@ static void set_thresholds(uint32_t rate)
 }
 
 /* ---- stacks */
-
-/* The kernel reads: a wrong frame pointer is an error, not a fault. */
-static bool read_frame(uintptr_t fp, uintptr_t frame[2])
-{
-	struct iovec local = { frame, 2 * sizeof(*frame) };
-	struct iovec remote = { (void *)fp, 2 * sizeof(*frame) };
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)local.iov_len;
-}
-
-static uint32_t walk_stack(uintptr_t *frames)
-{
-	uintptr_t fp = (uintptr_t)__builtin_frame_address(0), frame[2];
-	uint32_t n = 0, skipped = 0;
-	while (n < FRAMES_MAX && read_frame(fp, frame) && frame[1] != 0) {
-		bool ours = frame[1] >= library_begin && frame[1] < library_end;
-		if (!ours || n > 0 || ++skipped > SKIP_MAX)
-			frames[n++] = frame[1];
-		if (frame[0] <= fp || frame[0] % sizeof(uintptr_t) != 0)
-			break;
-		fp = frame[0];
-	}
-	return n;
-}
 
 static uint64_t hash_of(const uintptr_t *frames, uint32_t depth, uint64_t bytes)
 {
@@ -228,23 +212,89 @@ static bool remember_locked(uintptr_t block, uint64_t bytes, bool is_span, const
 	return true;
 }
 
+/* ---- on and off */
+
+/* What is due is passed to profile_consider() by who knows the whole of it. */
+static const struct sampler_hooks hooks = { NULL, NULL };
+
+static int set_rate(uint32_t rate)
+{
+	const size_t bytes = align_up(sizeof(*tables), os_page_bytes());
+	void *memory = NULL;
+	if (rate != 0 && tables == NULL) {
+		memory = os_map(bytes, os_page_bytes());
+		if (memory == NULL)
+			return -ENOMEM;
+		library = stack_own_library();
+		if (atomic_load_relaxed(&random_state) == 0)
+			atomic_store_relaxed(&random_state, os_now_ns());
+	}
+	lock_acquire(&lock);
+	if (tables == NULL) {
+		tables = memory;
+		memory = NULL;
+	}
+	if (rate != 0)
+		last_rate = rate;
+	lock_release(&lock);
+	if (memory != NULL) /* somebody else was faster */
+		os_unmap(memory, bytes);
+	if (rate != 0)
+		set_thresholds(rate);
+	atomic_store_relaxed(&profile_rate_now, rate);
+	sampler_set(SAMPLER_PROFILE, rate == 0 ? NULL : &hooks, rate == 0 ? 0 : every_for(rate));
+	atomic_store_relaxed(&profile_direct_bytes, rate == 0 ? SIZE_MAX : (size_t)DIRECT_BYTES);
+	/* Threads look at their caches' limits again. */
+	atomic_add_release(&knob_epoch_counter, 1);
+	return 0;
+}
+
+int profile_set_rate(uint32_t rate)
+{
+	atomic_store_relaxed(&tracer_started, false);
+	return set_rate(rate);
+}
+
+/* Sampling begins when a tracer comes, and ends when it is gone. Returns the rate. */
+static uint32_t follow_tracer(void)
+{
+	bool listens = HAK_PROBE_IS_ON(otel_memory, alloc), expected = false;
+	uint32_t rate = profile_rate();
+	if (HAK_LIKELY(rate != 0 && (listens || !atomic_load_relaxed(&tracer_started))))
+		return rate;
+	if (!listens) {
+		if (rate != 0)
+			profile_set_rate(0);
+		return 0;
+	}
+	if (!atomic_cas_acquire(&tracer_started, &expected, true))
+		return 0; /* another thread is at it */
+	if (set_rate(PROFILE_TRACER_RATE) != 0)
+		atomic_store_relaxed(&tracer_started, false);
+	return profile_rate();
+}
+
 /* ---- samples */
 
-static void take_sample(void *block, size_t bytes, unsigned cls)
+static void take_sample(void *block, size_t bytes, unsigned cls, uint32_t rate)
 {
 	uintptr_t frames[FRAMES_MAX];
-	uint32_t depth = walk_stack(frames);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uint32_t depth = stack_walk(frames, FRAMES_MAX, here, &library);
 	bool kept;
 	lock_acquire(&lock);
 	kept = remember_locked((uintptr_t)block, bytes, cls == 0, frames, depth);
 	lock_release(&lock);
 	if (kept && cls != 0)
 		atomic_store_relaxed(slab_locate(cls, block).state, BLOCK_SAMPLED);
+	if (kept && HAK_PROBE_IS_ON(otel_memory, alloc))
+		HAK_PROBE3(otel_memory, alloc, (uintptr_t)block, bytes,
+			   scaled(1, bytes, bytes, rate));
 }
 
 void profile_consider(void *block, size_t bytes, bool due)
 {
-	uint32_t rate = profile_rate();
+	uint32_t rate = follow_tracer();
 	uint64_t threshold;
 	void *record;
 	unsigned kind, cls;
@@ -260,7 +310,7 @@ void profile_consider(void *block, size_t bytes, bool due)
 		return;
 	threshold = cls != 0 ? atomic_load_relaxed(&class_threshold[cls]) : probability(bytes, rate);
 	if (draw() <= threshold)
-		take_sample(block, bytes, cls);
+		take_sample(block, bytes, cls, rate);
 }
 
 void profile_forget(const void *block)
@@ -275,139 +325,23 @@ void profile_forget(const void *block)
 		atomic_sub_relaxed(&profile_live_spans, b->is_span);
 	}
 	lock_release(&lock);
-}
-
-/* ---- on and off */
-
-/* Text of a mapping that our own code lies in, if it is a library's. */
-static void find_library(void)
-{
-	char buf[WRITE_BYTES];
-	const uintptr_t here = (uintptr_t)&find_library;
-	size_t have = 0;
-	ssize_t n;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	while ((n = syscall(SYS_read, fd, buf + have, sizeof(buf) - 1 - have)) > 0) {
-		char *line = buf, *end;
-		have += (size_t)n;
-		buf[have] = '\0';
-		for (; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-			uintptr_t bounds[2] = { 0, 0 };
-			const char *s = line;
-			*end = '\0';
-			for (int i = 0; i < 2; i++, s++)
-				for (; (*s >= '0' && *s <= '9') || (*s >= 'a' && *s <= 'f'); s++)
-					bounds[i] = bounds[i] * 16 +
-						    (uintptr_t)(*s <= '9' ? *s - '0' : *s - 'a' + 10);
-			if (here >= bounds[0] && here < bounds[1] && strstr(line, "/libhakmem") != NULL) {
-				library_begin = bounds[0];
-				library_end = bounds[1];
-			}
-		}
-		have -= (size_t)(line - buf);
-		memmove(buf, line, have);
-		if (have == sizeof(buf) - 1)
-			break;
-	}
-	syscall(SYS_close, fd);
-}
-
-/* What is due is passed to profile_consider() by who knows the whole of it. */
-static const struct sampler_hooks hooks = { NULL, NULL };
-
-int profile_set_rate(uint32_t rate)
-{
-	void *memory = NULL;
-	if (rate != 0 && tables == NULL) {
-		memory = os_map(align_up(sizeof(*tables), os_page_bytes()), os_page_bytes());
-		if (memory == NULL)
-			return -ENOMEM;
-		find_library();
-		if (atomic_load_relaxed(&random_state) == 0)
-			atomic_store_relaxed(&random_state, os_now_ns());
-	}
-	lock_acquire(&lock);
-	if (tables == NULL)
-		tables = memory;
-	if (rate != 0)
-		last_rate = rate;
-	lock_release(&lock);
-	if (rate != 0)
-		set_thresholds(rate);
-	atomic_store_relaxed(&profile_rate_now, rate);
-	sampler_set(SAMPLER_PROFILE, rate == 0 ? NULL : &hooks, rate == 0 ? 0 : every_for(rate));
-	atomic_store_relaxed(&profile_direct_bytes, rate == 0 ? SIZE_MAX : (size_t)DIRECT_BYTES);
-	/* Threads look at their caches' limits again. */
-	atomic_add_release(&knob_epoch_counter, 1);
-	return 0;
+	if (b != NULL && HAK_PROBE_IS_ON(otel_memory, free))
+		HAK_PROBE1(otel_memory, free, (uintptr_t)block);
 }
 
 /* ---- the file */
 
-struct writer {
-	int fd;
-	int error;
-	int64_t written;
-	size_t used;
-	char buf[WRITE_BYTES];
-};
-
-static void writer_flush(struct writer *w)
+static void write_site(struct outfile *o, const struct site *s)
 {
-	size_t done = 0;
-	while (w->error == 0 && done < w->used) {
-		ssize_t n = syscall(SYS_write, w->fd, w->buf + done, w->used - done);
-		if (n < 0 && errno != EINTR)
-			w->error = -errno;
-		done += n > 0 ? (size_t)n : 0;
-	}
-	w->written += (int64_t)done;
-	w->used = 0;
-}
-
-static void write_line(struct writer *w, const char *fmt, ...) HAK_PRINTF(2, 3);
-static void write_line(struct writer *w, const char *fmt, ...)
-{
-	char line[FRAMES_MAX * 20];
-	struct text t;
-	va_list ap;
-	text_init(&t, line, sizeof(line));
-	va_start(ap, fmt);
-	text_vprintf(&t, fmt, ap);
-	va_end(ap);
-	if (w->used + t.length > sizeof(w->buf))
-		writer_flush(w);
-	memcpy(w->buf + w->used, line, t.length);
-	w->used += t.length;
-}
-
-static void write_site(struct writer *w, const struct site *s)
-{
-	write_line(w, "%6lu: %8lu [%6lu: %8lu] @", (unsigned long)s->live,
-		   (unsigned long)(s->live * s->bytes), (unsigned long)s->allocated,
-		   (unsigned long)(s->allocated * s->bytes));
+	outfile_printf(o, "%6lu: %8lu [%6lu: %8lu] @", (unsigned long)s->live,
+		       (unsigned long)(s->live * s->bytes), (unsigned long)s->allocated,
+		       (unsigned long)(s->allocated * s->bytes));
 	for (uint32_t i = 0; i < s->depth; i++)
-		write_line(w, " %p", (void *)s->frames[i]);
-	write_line(w, "\n");
+		outfile_printf(o, " %p", (void *)s->frames[i]);
+	outfile_printf(o, "\n");
 }
 
-static void write_mappings(struct writer *w)
-{
-	ssize_t n;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	write_line(w, "\nMAPPED_LIBRARIES:\n");
-	writer_flush(w);
-	while (fd >= 0 && (n = syscall(SYS_read, fd, w->buf, sizeof(w->buf))) > 0) {
-		w->used = (size_t)n;
-		writer_flush(w);
-	}
-	if (fd >= 0)
-		syscall(SYS_close, fd);
-}
-
-static void write_profile_locked(struct writer *w, uint32_t rate)
+static void write_profile_locked(struct outfile *o, uint32_t rate)
 {
 	uint64_t live = 0, live_bytes = 0, all = 0, all_bytes = 0;
 	for (unsigned i = 0; i < SITES; i++) {
@@ -417,36 +351,65 @@ static void write_profile_locked(struct writer *w, uint32_t rate)
 		all += s->allocated;
 		all_bytes += s->allocated * s->bytes;
 	}
-	write_line(w, "heap profile: %lu: %lu [%lu: %lu] @ heap_v2/%u\n", (unsigned long)live,
-		   (unsigned long)live_bytes, (unsigned long)all, (unsigned long)all_bytes, rate);
+	outfile_printf(o, "heap profile: %lu: %lu [%lu: %lu] @ heap_v2/%u\n", (unsigned long)live,
+		       (unsigned long)live_bytes, (unsigned long)all, (unsigned long)all_bytes,
+		       rate);
 	for (unsigned i = 0; i < SITES; i++)
 		if (tables->sites[i].allocated > 0)
-			write_site(w, &tables->sites[i]);
+			write_site(o, &tables->sites[i]);
 }
 
 int profile_dump(const char *path, int64_t *bytes)
 {
-	struct writer w = { .fd = -1 };
+	struct outfile o;
 	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	int err;
 	if (tables == NULL)
 		return -ENODATA;
-	w.fd = (int)syscall(SYS_openat, AT_FDCWD, path,
-			    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-	if (w.fd < 0)
-		return -errno;
+	err = outfile_create(&o, path);
+	if (err != 0)
+		return err;
 	lock_acquire(&lock);
-	write_profile_locked(&w, rate);
+	write_profile_locked(&o, rate);
 	lock_release(&lock);
-	write_mappings(&w);
-	syscall(SYS_close, w.fd);
-	*bytes = w.written;
-	return w.error;
+	outfile_printf(&o, "\nMAPPED_LIBRARIES:\n");
+	outfile_copy(&o, "/proc/self/maps");
+	err = outfile_close(&o);
+	*bytes = o.written;
+	return err;
+}
+
+void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg)
+{
+	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	lock_acquire(&lock);
+	for (unsigned i = 0; tables != NULL && i < SITES; i++) {
+		const struct site *s = &tables->sites[i];
+		struct profile_live live = { .frames = s->frames,
+					     .depth = s->depth,
+					     .samples = s->live };
+		if (s->live == 0)
+			continue;
+		live.blocks = scaled(s->live, 1, s->bytes, rate);
+		live.bytes = scaled(s->live, s->bytes, s->bytes, rate);
+		visit(&live, arg);
+	}
+	lock_release(&lock);
+}
+
+/* HAKMEM_LEAKS needs samples too, unless full checking knows all blocks. */
+static int32_t rate_at_start(void)
+{
+	if (options.profile_rate == 0 && options_want_leaks() && !options.check_full)
+		return PROFILE_LEAKS_RATE;
+	return options.profile_rate;
 }
 
 void profile_start(void)
 {
-	if (options.profile_rate != 0 && profile_set_rate((uint32_t)options.profile_rate) != 0)
-		diag_line("HAKMEM_PROFILE=%d: no memory for the samples", options.profile_rate);
+	int32_t rate = rate_at_start();
+	if (rate != 0 && profile_set_rate((uint32_t)rate) != 0)
+		diag_line("HAKMEM_PROFILE=%d: no memory for the samples", rate);
 }
 
 void profile_stop(void)
@@ -479,12 +442,6 @@ uint64_t profile_probability(size_t bytes, uint32_t rate)
 	return probability(bytes, rate);
 }
 
-/* One sample stands for 1 / probability blocks. */
-static uint64_t scaled(uint64_t samples, uint64_t bytes, uint32_t rate)
-{
-	return (uint64_t)(((unsigned __int128)samples * bytes << 64) / probability(bytes, rate));
-}
-
 void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes)
 {
 	*live_bytes = *allocated_bytes = 0;
@@ -492,8 +449,8 @@ void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes)
 		const struct site *s = &tables->sites[i];
 		if (s->hash == 0)
 			continue;
-		*live_bytes += scaled(s->live, s->bytes, profile_rate());
-		*allocated_bytes += scaled(s->allocated, s->bytes, profile_rate());
+		*live_bytes += scaled(s->live, s->bytes, s->bytes, profile_rate());
+		*allocated_bytes += scaled(s->allocated, s->bytes, s->bytes, profile_rate());
 	}
 }
 #endif

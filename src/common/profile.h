@@ -10,12 +10,12 @@
  *
  * A sampled block of a slab has the state BLOCK_SAMPLED, which free's hit does not know:
  * its slow path then forgets the sample. It can be switched on and off in a live process.
- * Stacks are walked by frame pointers through the kernel, which says so where one leads
- * nowhere. Written as text in the format heap_v2 of gperftools, for pprof and jeprof.
+ * Stacks: stack_walk(). Written as text in the format heap_v2 of gperftools, for pprof and jeprof.
  */
 #ifndef HAK_COMMON_PROFILE_H
 #define HAK_COMMON_PROFILE_H
 
+#include "arch/probe.h"
 #include "common/atomics.h"
 #include "common/base.h"
 
@@ -32,7 +32,23 @@ uint64_t profile_samples(void);
 /* Write the profile to a new file. 0, or -errno; *bytes is its length. */
 int profile_dump(const char *path, int64_t *bytes);
 
-/* At start, as HAKMEM_PROFILE says; at exit, the file hakmem.PID.heap and a line. */
+/* Samples of live blocks of one size and stack, and how many blocks and bytes they stand for. */
+struct profile_live {
+	const uintptr_t *frames; /* innermost first; valid for ever */
+	uint32_t depth;
+	uint64_t samples, blocks, bytes;
+};
+
+/* visit(live, arg) for each; the profile's lock is held. */
+void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg);
+
+enum {
+	PROFILE_LEAKS_RATE = 65536,   /* of HAKMEM_LEAKS without HAKMEM_PROFILE */
+	PROFILE_TRACER_RATE = 524288, /* while a tracer listens, if no other is set */
+};
+
+/* At start, as HAKMEM_PROFILE and HAKMEM_LEAKS say; at exit, if the first asks for it, the file
+ * hakmem.PID.heap and a line. */
 void profile_start(void);
 void profile_stop(void);
 
@@ -42,9 +58,16 @@ extern _Atomic size_t profile_direct_bytes;
 extern _Atomic uint32_t profile_rate_now;
 extern _Atomic uint32_t profile_live_spans;
 
+/* Probes at a sample and at its end: otel_memory:alloc(block, bytes, bytes that the sample stands
+ * for), otel_memory:free(block). */
+HAK_PROBE_DECLARE(otel_memory, alloc);
+HAK_PROBE_DECLARE(otel_memory, free);
+
+/* Are allocations to be considered? Also if only a tracer wants them. */
 HAK_INLINE bool profile_is_on(void)
 {
-	return HAK_UNLIKELY(atomic_load_relaxed(&profile_rate_now) != 0);
+	return HAK_UNLIKELY(atomic_load_relaxed(&profile_rate_now) != 0) ||
+	       HAK_PROBE_IS_ON(otel_memory, alloc);
 }
 
 /* May large and huge blocks be among the samples? */

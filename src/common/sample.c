@@ -86,6 +86,11 @@ void sample_clock_init(struct sample_clock *c)
 	restart(c);
 }
 
+void sample_clock_follow(struct sample_clock *c)
+{
+	(void)restart(c);
+}
+
 unsigned sample_count_slow(struct sample_clock *c)
 {
 	/* At 0 a hit has counted it. */

@@ -51,6 +51,10 @@ struct sample_clock {
 
 void sample_clock_init(struct sample_clock *c);
 
+/* Look now whether samplers were set since the clock was wound up, by the clock's thread outside
+ * of the slow path. */
+void sample_clock_follow(struct sample_clock *c);
+
 /* A hit of malloc. True: it has to go through the slow path, where it counts as one. */
 HAK_INLINE bool sample_count_hit(struct sample_clock *c)
 {

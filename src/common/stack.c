@@ -1,27 +1,30 @@
 #include "common/stack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "arch/detect.h"
 #include "common/diag.h"
+#include "common/maps.h"
 
 enum {
 	KERNEL_SIGSET_BYTES = 8,
 	PROBE_BYTES = 4096, /* what one probe tells about: the smallest page */
-	MAPS_BYTES = 1024,  /* read at once of /proc/self/maps; a longer line is cut */
+	MAPS_BYTES = 1024, /* for maps_each(); small, as this may run on a signal handler's stack */
+	SKIP_MAX = 8,
 };
 
 /* rt_sigaction reads the new action before it finds that there is no signal 0; so
- * it fails with EFAULT where memory cannot be read, and does nothing in any case. */
+ * it fails with EFAULT where memory cannot be read, and does nothing in any case. A NULL is no
+ * action: that it does not read. */
 bool stack_is_readable(uintptr_t addr)
 {
 	int saved = errno;
-	bool readable = syscall(SYS_rt_sigaction, 0, addr, NULL, KERNEL_SIGSET_BYTES) == 0 ||
-			errno != EFAULT;
+	bool readable =
+		addr != 0 && (syscall(SYS_rt_sigaction, 0, addr, NULL, KERNEL_SIGSET_BYTES) == 0 ||
+			      errno != EFAULT);
 	errno = saved;
 	return readable;
 }
@@ -43,28 +46,39 @@ static uintptr_t record_of(uintptr_t frame)
 	return frame + (uintptr_t)HAK_ARCH_FRAME_RECORD;
 }
 
-static void walk(struct stack *out, unsigned n, uintptr_t frame)
+/* May the frame record at `record` be read? *probed is the page that was found readable
+ * last. */
+static bool record_is_readable(uintptr_t record, uintptr_t *probed)
 {
-	uintptr_t probed = 0;
-	while (n < STACK_FRAMES_MAX && frame != 0 && frame % sizeof(uintptr_t) == 0) {
+	uintptr_t first = record / PROBE_BYTES, last = (record + sizeof(uintptr_t)) / PROBE_BYTES;
+	if (first == *probed && last == *probed)
+		return true;
+	if (!stack_is_readable(record))
+		return false;
+	*probed = last;
+	return true;
+}
+
+unsigned stack_walk(uintptr_t *out, unsigned max, uintptr_t frame, const struct stack_range *skip)
+{
+	uintptr_t probed = UINTPTR_MAX; /* no page's number */
+	unsigned n = 0, skipped = 0;
+	while (n < max && frame != 0 && frame % sizeof(uintptr_t) == 0) {
 		uintptr_t next, pc, record = record_of(frame);
-		uintptr_t last = (record + sizeof(uintptr_t)) / PROBE_BYTES;
-		if (record / PROBE_BYTES != probed || last != probed) {
-			if (!stack_is_readable(record))
-				break;
-			probed = last;
-		}
+		if (!record_is_readable(record, &probed))
+			break;
 		next = word_at(record);
 		pc = code_address(word_at(record + sizeof(uintptr_t)));
 		if (pc == 0)
 			break;
-		out->frames[n++] = pc;
+		if (n > 0 || skip == NULL || pc < skip->begin || pc >= skip->end ||
+		    ++skipped > SKIP_MAX)
+			out[n++] = pc;
 		if (next <= frame)
 			break;
 		frame = next;
 	}
-	if (n < STACK_FRAMES_MAX)
-		out->frames[n] = 0;
+	return n;
 }
 
 void stack_capture(struct stack *out)
@@ -77,11 +91,31 @@ void stack_capture(struct stack *out)
 
 void stack_capture_from(struct stack *out, uintptr_t pc, uintptr_t frame)
 {
+	unsigned n;
 	out->frames[0] = pc;
-	walk(out, 1, frame);
+	n = 1 + stack_walk(out->frames + 1, STACK_FRAMES_MAX - 1, frame, NULL);
+	if (n < STACK_FRAMES_MAX)
+		out->frames[n] = 0;
 }
 
-/* ---- modules, from /proc/self/maps */
+static void own_library_line(const struct mapping *m, void *arg)
+{
+	struct stack_range *own = arg;
+	const uintptr_t here = (uintptr_t)&stack_walk;
+	if (here >= m->begin && here < m->end && m->path != NULL &&
+	    strstr(m->path, "/libhakmem") != NULL)
+		*own = (struct stack_range){ m->begin, m->end };
+}
+
+struct stack_range stack_own_library(void)
+{
+	char buf[MAPS_BYTES];
+	struct stack_range own = { 0, 0 };
+	maps_each(buf, sizeof(buf), own_library_line, &own);
+	return own;
+}
+
+/* ---- as text */
 
 /* Where the frames lie that have been found so far. */
 struct places {
@@ -93,19 +127,6 @@ struct places {
 	uintptr_t own_base;               /* of the allocator's code */
 };
 
-static const char *parse_hex(const char *s, uintptr_t *out)
-{
-	*out = 0;
-	for (;; s++) {
-		unsigned digit = *s >= '0' && *s <= '9'	  ? (unsigned)(*s - '0')
-				 : *s >= 'a' && *s <= 'f' ? (unsigned)(*s - 'a') + 10
-							  : 16;
-		if (digit == 16)
-			return s;
-		*out = *out << 4 | digit;
-	}
-}
-
 /* The last part of the path, cut on the left if it is long. */
 static void copy_name(char out[64], const char *path)
 {
@@ -115,62 +136,24 @@ static void copy_name(char out[64], const char *path)
 	memcpy(out, path, strlen(path) + 1);
 }
 
-/* "begin-end perms offset dev inode path" */
-static void places_line(struct places *p, const char *line)
+static void places_line(const struct mapping *m, void *arg)
 {
-	uintptr_t begin, end, offset;
-	const char *s = parse_hex(line, &begin);
-	const char *path;
-	if (*s != '-')
+	struct places *p = arg;
+	if (m->path == NULL)
 		return;
-	s = parse_hex(s + 1, &end);
-	s = strchr(s + (*s == ' '), ' '); /* behind the permissions */
-	if (s == NULL)
-		return;
-	parse_hex(s + 1, &offset);
-	path = strchr(s, '/');
-	if (path == NULL)
-		return;
-	if (offset == 0) {
-		p->module_base = begin;
-		copy_name(p->module, path);
+	if (m->offset == 0) {
+		p->module_base = m->begin;
+		copy_name(p->module, m->path);
 	}
-	if ((uintptr_t)&stack_capture >= begin && (uintptr_t)&stack_capture < end)
+	if ((uintptr_t)&stack_capture >= m->begin && (uintptr_t)&stack_capture < m->end)
 		p->own_base = p->module_base;
 	for (unsigned i = 0; i < STACK_FRAMES_MAX && p->stack->frames[i] != 0; i++) {
 		uintptr_t pc = p->stack->frames[i];
-		if (pc >= begin && pc < end) {
+		if (pc >= m->begin && pc < m->end) {
 			p->base[i] = p->module_base;
 			memcpy(p->name[i], p->module, sizeof(p->module));
 		}
 	}
-}
-
-static void places_read(struct places *p)
-{
-	char buf[MAPS_BYTES];
-	size_t have = 0;
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	for (;;) {
-		ssize_t n = syscall(SYS_read, fd, buf + have, sizeof(buf) - 1 - have);
-		char *line = buf, *end;
-		if (n <= 0)
-			break;
-		have += (size_t)n;
-		buf[have] = '\0';
-		while ((end = strchr(line, '\n')) != NULL) {
-			*end = '\0';
-			places_line(p, line);
-			line = end + 1;
-		}
-		have -= (size_t)(line - buf);
-		memmove(buf, line, have);
-		if (have == sizeof(buf) - 1)
-			have = 0;
-	}
-	syscall(SYS_close, fd);
 }
 
 /* Frames to leave out: the allocator's own, if the program is another module. */
@@ -184,11 +167,11 @@ static unsigned own_frames(const struct places *p)
 
 void stack_text(struct text *t, const struct stack *s)
 {
+	char buf[MAPS_BYTES];
 	struct places p;
-	int saved = errno;
 	memset(&p, 0, sizeof(p));
 	p.stack = s;
-	places_read(&p);
+	maps_each(buf, sizeof(buf), places_line, &p);
 	for (unsigned i = own_frames(&p); i < STACK_FRAMES_MAX && s->frames[i] != 0; i++) {
 		text_printf(t, "    %p", (void *)s->frames[i]);
 		if (p.base[i] != 0)
@@ -196,5 +179,4 @@ void stack_text(struct text *t, const struct stack *s)
 				    (unsigned long)(s->frames[i] - p.base[i]));
 		text_printf(t, "\n");
 	}
-	errno = saved;
 }

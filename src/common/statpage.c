@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -173,6 +174,17 @@ static uint64_t start_ticks(void)
 	return ticks;
 }
 
+/* What was executed, by the name that a user knows: a link to it is not resolved, and a script is
+ * not its interpreter. */
+static void describe_program(struct statpage *p)
+{
+	const char *name = (const char *)getauxval(AT_EXECFN);
+	if (name != NULL && name[0] == '/')
+		strncpy(p->exe, name, sizeof(p->exe) - 1);
+	else
+		(void)readlink("/proc/self/exe", p->exe, sizeof(p->exe) - 1);
+}
+
 static void identify(struct statpage *p)
 {
 	struct timespec realtime;
@@ -185,7 +197,7 @@ static void identify(struct statpage *p)
 	p->start_ticks = start_ticks();
 	p->start_realtime_ns = ns_of(&realtime);
 	p->sample_period_ms = STATPAGE_PERIOD_MS;
-	(void)readlink("/proc/self/exe", p->exe, sizeof(p->exe) - 1);
+	describe_program(p);
 	statpage_describe(p);
 	/* Now it is whole. */
 	atomic_thread_fence(memory_order_release);

@@ -12,7 +12,9 @@
 #include "common/fork.h"
 #include "common/guard.h"
 #include "common/heap.h"
+#include "common/history.h"
 #include "common/knobs.h"
+#include "common/leaks.h"
 #include "common/lock.h"
 #include "common/missrate.h"
 #include "common/options.h"
@@ -115,9 +117,13 @@ __attribute__((constructor(101))) static void library_constructor(void)
 	purge_allow_thread();
 	if (options.check_full || options.sample_guard > 0)
 		guard_install_handler();
+	history_start();
 	if (options.ace_enabled || options.stats_page || (options.verbose && options.stats_at_exit))
 		missrate_start();
 	profile_start();
+	/* Libraries that were initialised before may have allocated. */
+	if (tcache_is_real(thread_state.tcache))
+		sample_clock_follow(&thread_state.tcache->clock);
 	statpage_start();
 	if (options.verbose)
 		say_version();
@@ -126,6 +132,7 @@ __attribute__((constructor(101))) static void library_constructor(void)
 __attribute__((destructor)) static void library_destructor(void)
 {
 	profile_stop();
+	leaks_list();
 	statpage_stop();
 	if (options.check_full)
 		check_everything();

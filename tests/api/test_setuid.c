@@ -58,7 +58,8 @@ static int run_copy(uid_t uid, char *text, size_t size)
 		char name[] = "helper", arg[] = "--helper";
 		char stats[] = "HAKMEM_STATS=1", verbose[] = "HAKMEM_VERBOSE=1";
 		char *argv[] = { name, arg, NULL };
-		char *envp[] = { stats, verbose, NULL };
+		char leaks[] = "HAKMEM_LEAKS=1";
+		char *envp[] = { stats, verbose, leaks, NULL };
 
 		dup2(fds[1], STDERR_FILENO);
 		close(fds[0]);
@@ -88,6 +89,8 @@ static void case_environment_is_ignored(void)
 	CHECK(strlen(text) > 20,
 	      "ordinary copy, HAKMEM_STATS=1: expected statistics, found \"%s\"",
 	      text);
+	CHECK(strstr(text, "live at exit") != NULL,
+	      "ordinary copy, HAKMEM_LEAKS=1: no list in \"%s\"", text);
 
 	REQUIRE(chown(copy, 0, 0) == 0 && chmod(copy, 04755) == 0,
 		"chmod u+s failed, errno %d", errno);

@@ -57,6 +57,24 @@ static void intervals(void)
 	sampler_set(SAMPLER_PROFILE, NULL, 0);
 }
 
+static void follows_at_once(void)
+{
+	struct sample_clock c;
+	unsigned n = 0;
+	sample_clock_init(&c);
+	for (unsigned i = 0; i < 100; i++)
+		CHECK(!sample_count_hit(&c), "nobody wants samples");
+	sampler_set(SAMPLER_PROFILE, &seeing, 10);
+	sample_clock_follow(&c);
+	CHECK_U64(sample_ops(&c), 100, "allocations");
+	for (unsigned i = 0; i < 1000; i++)
+		if (sample_count_hit(&c))
+			n += sample_count_slow(&c) >> SAMPLER_PROFILE & 1;
+	CHECK(n >= 80 && n <= 120, "every 10: due %u times in 1000", n);
+	CHECK_U64(sample_ops(&c), 1100, "allocations");
+	sampler_set(SAMPLER_PROFILE, NULL, 0);
+}
+
 static void two_at_once(void)
 {
 	struct sample_clock c;
@@ -171,6 +189,7 @@ static void blocks_are_made(void)
 static const struct test_case cases[] = {
 	{ "counts_alone", counts_alone },
 	{ "intervals", intervals },
+	{ "follows_at_once", follows_at_once },
 	{ "two_at_once", two_at_once },
 	{ "follows", follows },
 	{ "blocks_are_seen", blocks_are_seen },

@@ -47,6 +47,7 @@ static const struct variable {
 	  .where = &options.stats_page_keep, .max = INT32_MAX },
 	{ .name = "PROFILE", .kind = NUMBER,
 	  .where = &options.profile_rate, .max = INT32_MAX },
+	{ .name = "LEAKS", .kind = PATH, .where = options.leaks },
 	{ .name = "VERBOSE", .kind = NUMBER, .where = &options.verbose, .max = 1 },
 	{ .name = "RARE_PATHS", .kind = NUMBER, .where = &options.rare_paths, .max = 1 },
 	{ .name = "BACKGROUND", .kind = NUMBER, .where = &options.background, .max = 1 },

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the Debian package and looks into it: right architecture, the files at their
-# places, nothing that is not meant for users.
+# places, nothing that is not meant for users. Then uses it as it would be installed: the command finds
+# its library, and programs run on it.
 set -euo pipefail
 
 build=${HAKMEM_BINARY_DIR:?run by CTest, which names the build}
@@ -43,4 +44,45 @@ for name in libhakmem.so libhakmem.so.0 libhakmem.a hakmem.pc hakmem-config.cmak
 done
 stray=$(find "$work/root" -type f -perm /ug+s)
 [[ -z $stray ]] || fail "set-id files: $stray"
+lib=$(find "$work/root/usr" -name 'libhakmem.so.0.*')
+"$readelf" -n "$lib" | grep -q 'Provider: otel_memory' || fail "the library has lost its probes"
+
+# --- as installed; where programs are emulated, the command and what it starts are
+
+cat >"$work/prog.c" <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+int main(void)
+{
+	void *volatile p = malloc(100000);
+	free(p);
+	puts("works");
+	return 7;
+}
+C
+"${CC:-cc}" -O1 -o "$work/prog" "$work/prog.c"
+hakmem=$work/root/usr/bin/hakmem
+export XDG_RUNTIME_DIR=$work
+unset HAKMEM_LIBRARY
+
+# expect CODE WORDS COMMAND...: its exit code, and what it says.
+expect() {
+	local code=$1 words=$2 rc=0
+	shift 2
+	"$@" >"$work/out" 2>&1 || rc=$?
+	[[ $rc == "$code" ]] || fail "$*: exit code $rc, not $code: $(cat "$work/out")"
+	grep -q -- "$words" "$work/out" || fail "$*: no '$words' in: $(cat "$work/out")"
+}
+# shellcheck disable=SC2206  # the emulator and its arguments
+emulator=(${EMULATOR:-})
+expect 0 'Usage: hakmem COMMAND' "${emulator[@]}" "$hakmem" --help
+expect 0 "^ok *library *$work/root/usr" "${emulator[@]}" "$hakmem" doctor "$work/prog"
+expect 0 'preloading works' "${emulator[@]}" "$hakmem" doctor "$work/prog"
+# An emulated command cannot start a program of its own kind: the emulator is what it starts.
+expect 7 'at its exit' "${emulator[@]}" "$hakmem" run -- "${emulator[@]}" "$work/prog"
+grep -q '^works$' "$work/out" || fail "the program's own words are missing: $(cat "$work/out")"
+
+completion=$(find "$work/root/usr" -path '*bash-completion*' -name hakmem)
+words=$(bash -c 'source "$1"; COMP_WORDS=(hakmem run --le); COMP_CWORD=2; _hakmem; echo "${COMPREPLY[@]}"' bash "$completion")
+[[ $words == --leaks ]] || fail "bash completes 'hakmem run --le' to '$words'"
 echo "passed: $(basename "$deb"), $(stat -c %s "$deb") bytes, $(find "$work/root" -type f | wc -l) files"

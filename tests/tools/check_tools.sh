@@ -66,6 +66,8 @@ else
 	expect 143 'hakmem: sh' "$hakmem" run -- sh -c 'kill -TERM $$'
 	expect 127 'no such program' "$hakmem" run no-such-program
 	expect 2 'NAME=VALUE' "$hakmem" run -o nonsense true
+	(cd "$work" && expect 0 'hakmem: bash' "$hakmem" run --leaks=leaks.txt -- bash -c 'cd /')
+	grep -q 'at exit' "$work/leaks.txt" || fail "no list of what is live at exit"
 	"$hakmem" run -q -o purge_delay_ms=100 -- "$work/victim" &
 	runner=$!
 	for ((i = 0; i < 100; i++)); do

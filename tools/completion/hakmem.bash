@@ -15,10 +15,10 @@ _hakmem()
 	help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
 	run)
 		case $prev in
-		-r | | -l | --library) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		-l | --library) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		*)
 			if [[ $cur == -* ]]; then
-				mapfile -t COMPREPLY < <(compgen -W "--option --ace --profile --library --quiet --" -- "$cur")
+				mapfile -t COMPREPLY < <(compgen -W "--option --ace --profile --leaks --library --quiet --" -- "$cur")
 			else
 				mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
 			fi
