@@ -42,8 +42,15 @@ static const struct command commands[] = {
 	  "  freeze | unfreeze          ACE leaves the knobs alone, or no more\n"
 	  "  profile on [BYTES] | off   sample allocations, one in BYTES (524288)\n"
 	  "  profile dump FILE          write the heap profile; FILE must not exist\n" },
-	{ "advise", command_advise, "[PID]", "settings that a process has come to",
-	  "As variables of the environment that pin them for its next start.\n" },
+	{ "advise", command_advise, "[PID] | --playbook FILE [PROGRAM]",
+	  "settings that a process has come to",
+	  "As variables of the environment that pin them for its next start.\n"
+	  "\n"
+	  "  -b, --playbook FILE   what earlier runs of the program, or of all programs, have written\n"
+	  "                        to their playbook (HAKMEM_ACE_PLAYBOOK)\n" },
+	{ "replay", command_replay, "TRACE", "make the decisions of a trace once more",
+	  "A trace is what a run with HAKMEM_ACE_TRACE has written. Prints its decisions, and how many\n"
+	  "were reproduced; exit code 1: one differs, and both are shown, or the file is damaged.\n" },
 	{ "export", command_export, "[-o FILE] [-m] [PID]...", "metrics for Prometheus",
 	  "The pages of the processes, or of all, as text for node_exporter's textfile collector.\n"
 	  "\n"

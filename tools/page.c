@@ -1,6 +1,5 @@
 #include "page.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -154,14 +153,6 @@ void page_close(struct page_file *f)
 
 /* ---- checking */
 
-/* A text that ends, and that no terminal takes for a command. */
-static void clean_text(char *s, size_t size)
-{
-	s[size - 1] = '\0';
-	for (; *s != '\0'; s++)
-		if (!isprint((unsigned char)*s))
-			*s = '?';
-}
 #define CLEAN_TEXT(array) clean_text((array), sizeof(array))
 
 static int64_t clamped(int64_t n, int64_t min, int64_t max)
