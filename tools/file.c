@@ -95,3 +95,10 @@ bool file_end(struct new_file *f)
 	free(f->beside);
 	return ok;
 }
+
+void file_cancel(struct new_file *f)
+{
+	fclose(f->out);
+	unlink(f->beside);
+	free(f->beside);
+}

@@ -20,5 +20,7 @@ struct new_file {
 /* Write to f->out, then call file_end(). False: it cannot be, and complain() has said why. */
 bool file_begin(struct new_file *f, const char *path);
 bool file_end(struct new_file *f);
+/* In place of file_end(): there is no new file. */
+void file_cancel(struct new_file *f);
 
 #endif

@@ -20,6 +20,7 @@ static const struct command commands[] = {
 	  "  -o, --option NAME=VALUE   set HAKMEM_NAME (docs/options.md); may be given more than once\n"
 	  "  -a, --ace                 let the knobs be turned while it runs (HAKMEM_ACE_ENABLED=1)\n"
 	  "  -p, --profile[=BYTES]     sample allocations, one in BYTES (524288); heap profile at exit\n"
+	  "  -r, --report FILE         write a report, and into it the profile if there is one, at its end\n"
 	  "  -l, --library FILE        this libhakmem.so, not the one found\n"
 	  "  -q, --quiet               say nothing at its end\n" },
 	{ "doctor", command_doctor, "[PROGRAM | PID]",
@@ -51,6 +52,14 @@ static const struct command commands[] = {
 	{ "replay", command_replay, "TRACE", "make the decisions of a trace once more",
 	  "A trace is what a run with HAKMEM_ACE_TRACE has written. Prints its decisions, and how many\n"
 	  "were reproduced; exit code 1: one differs, and both are shown, or the file is damaged.\n" },
+	{ "report", command_report, "[-o FILE] [--profile FILE] [PID | PAGE-FILE]",
+	  "one HTML file of all that a page says",
+	  "History, decisions, size classes, superslabs, figures, as a file to look at and to keep, which\n"
+	  "needs no network. Without PID: the only process that shows a page. `hakmem run --report FILE`\n"
+	  "writes one at the program's end.\n"
+	  "\n"
+	  "  -o, --output FILE    to the file, which is replaced as a whole\n"
+	  "  -p, --profile FILE   with the heap profile (docs/profiling.md) as a flame graph\n" },
 	{ "export", command_export, "[-o FILE] [-m] [PID]...", "metrics for Prometheus",
 	  "The pages of the processes, or of all, as text for node_exporter's textfile collector.\n"
 	  "\n"
