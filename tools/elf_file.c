@@ -70,7 +70,8 @@ struct dynamic {
 static void read_dynamic(const struct elf_image *im, const Elf64_Phdr *segment, struct dynamic *out)
 {
 	bool ok = true;
-	for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= segment->p_filesz; at += sizeof(Elf64_Dyn)) {
+	for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= segment->p_filesz;
+	     at += sizeof(Elf64_Dyn)) {
 		Elf64_Dyn d;
 		elf_copy(im, segment->p_offset + at, &d, sizeof(d), &ok);
 		if (!ok || d.d_tag == DT_NULL)
@@ -124,15 +125,17 @@ static void read_symbol_section(const struct elf_image *im, const Elf64_Shdr *se
 		elf_copy(im, section->sh_offset + at, &symbol, sizeof(symbol), &ok);
 		if (!ok)
 			return;
-		name = symbol.st_shndx != SHN_UNDEF ? elf_string(im, strings->sh_offset + symbol.st_name, ELF_TEXT_BYTES)
-						     : NULL;
+		name = symbol.st_shndx != SHN_UNDEF
+			       ? elf_string(im, strings->sh_offset + symbol.st_name, ELF_TEXT_BYTES)
+			       : NULL;
 		if (name != NULL)
 			note_symbol(name, out);
 	}
 }
 
 /* Static programs keep their names, if at all, in .symtab; there is one at most. */
-static void read_sections(const struct elf_image *im, const struct elf_headers *h, struct elf_file *out)
+static void read_sections(const struct elf_image *im, const struct elf_headers *h,
+			  struct elf_file *out)
 {
 	for (unsigned i = 0; i < h->file.e_shnum; i++) {
 		Elf64_Shdr s, strings;

@@ -66,7 +66,8 @@ bool elf_offset_of(const struct elf_headers *h, uint64_t address, uint64_t *offs
 {
 	for (unsigned i = 0; i < h->nprogram; i++) {
 		const Elf64_Phdr *p = &h->program[i];
-		if (p->p_type == PT_LOAD && address >= p->p_vaddr && address - p->p_vaddr < p->p_filesz) {
+		if (p->p_type == PT_LOAD && address >= p->p_vaddr &&
+		    address - p->p_vaddr < p->p_filesz) {
 			*offset = address - p->p_vaddr + p->p_offset;
 			return true;
 		}

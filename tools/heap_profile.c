@@ -67,8 +67,9 @@ static bool parse_mapping(const char *line, struct mapping *m)
 {
 	int at = 0;
 	*m = (struct mapping){ 0 };
-	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4s %" SCNx64 " %*s %*s %n", &m->start, &m->end, &m->offset,
-		   &at) != 3 || at == 0 || line[at] != '/')
+	if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*4s %" SCNx64 " %*s %*s %n", &m->start, &m->end,
+		   &m->offset, &at) != 3 ||
+	    at == 0 || line[at] != '/')
 		return false;
 	snprintf(m->path, sizeof(m->path), "%.*s", (int)strcspn(line + at, "\n"), line + at);
 	return m->start < m->end;
@@ -243,7 +244,8 @@ static void add(struct heap_figures *to, const struct heap_figures *f)
 }
 
 /* frames[0] is the innermost. */
-static void add_stack(struct reader *r, const uint64_t *frames, unsigned n, const struct heap_figures *f)
+static void add_stack(struct reader *r, const uint64_t *frames, unsigned n,
+		      const struct heap_figures *f)
 {
 	struct heap_profile *p = r->profile;
 	uint32_t node = 0;
@@ -284,8 +286,9 @@ static bool read_stack(struct reader *r, const char *line)
 	struct heap_figures f;
 	unsigned n = 0;
 	int at = 0;
-	if (sscanf(line, " %" SCNu64 ": %" SCNu64 " [ %" SCNu64 ": %" SCNu64 "] @%n", &live, &live_bytes, &all,
-		   &all_bytes, &at) != 4 || at == 0)
+	if (sscanf(line, " %" SCNu64 ": %" SCNu64 " [ %" SCNu64 ": %" SCNu64 "] @%n", &live,
+		   &live_bytes, &all, &all_bytes, &at) != 4 ||
+	    at == 0)
 		return false;
 	while (n < MAX_FRAMES) {
 		char *end;
@@ -360,7 +363,8 @@ struct heap_profile *heap_profile_read(const char *path)
 		free(r.profile);
 		return NULL;
 	}
-	if (r.profile != NULL && grow(&r, (void **)&r.profile->nodes, &r.nodes_room, sizeof(*r.profile->nodes))) {
+	if (r.profile != NULL &&
+	    grow(&r, (void **)&r.profile->nodes, &r.nodes_room, sizeof(*r.profile->nodes))) {
 		r.profile->nodes[0] = (struct heap_node){ 0 };
 		r.profile->nnodes = 1;
 		wrong = read_text(&r, text);

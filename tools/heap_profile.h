@@ -14,7 +14,7 @@ struct heap_figures {
 
 /* A place in the tree of calls. Node 0 is the root, which is no function. */
 struct heap_node {
-	uint32_t name;  /* in names[] */
+	uint32_t name;           /* in names[] */
 	uint32_t child, sibling; /* 0: none */
 	struct heap_figures sum; /* of the stacks that go through it */
 };
@@ -27,7 +27,7 @@ struct heap_function {
 struct heap_profile {
 	uint32_t rate; /* one byte in so many was sampled */
 	uint64_t nstacks;
-	char **names;  /* printable */
+	char **names;                    /* printable */
 	struct heap_function *functions; /* of the same index */
 	uint32_t nnames;
 	struct heap_node *nodes;

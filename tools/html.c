@@ -15,7 +15,8 @@ void json_text(FILE *out, const char *s)
 	fputc('"', out);
 	for (; *s != '\0'; s++) {
 		unsigned char c = (unsigned char)*s;
-		if (c < ' ' || c > '~' || c == '<' || c == '>' || c == '&' || c == '"' || c == '\\' || c == '\'')
+		if (c < ' ' || c > '~' || c == '<' || c == '>' || c == '&' || c == '"' ||
+		    c == '\\' || c == '\'')
 			fprintf(out, "\\u%04x", c);
 		else
 			fputc(c, out);

@@ -12,12 +12,12 @@
 enum page_error {
 	PAGE_OK,
 	PAGE_NO_PROCESS,
-	PAGE_DENIED,      /* the kernel does not let us look */
-	PAGE_NONE,        /* the process shows none */
-	PAGE_FOREIGN,     /* the file is not the process's user's, or no file */
+	PAGE_DENIED,  /* the kernel does not let us look */
+	PAGE_NONE,    /* the process shows none */
+	PAGE_FOREIGN, /* the file is not the process's user's, or no file */
 	PAGE_OTHER_BUILD,
-	PAGE_BROKEN,      /* not a page, or with impossible contents */
-	PAGE_BUSY,        /* written to all the time */
+	PAGE_BROKEN, /* not a page, or with impossible contents */
+	PAGE_BUSY,   /* written to all the time */
 };
 
 enum { PAGE_PATH_BYTES = 512 };

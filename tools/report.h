@@ -21,11 +21,11 @@ bool report_write(const struct statpage *page, const char *profile, const char *
 
 /* ---- its parts, a source each */
 
-void report_document(const struct report *r); /* report_document.c: all of it */
-void report_charts(const struct report *r);   /* report_charts.c: the history, drawn */
-void report_tables(const struct report *r);   /* report_tables.c: classes, decisions, figures */
+void report_document(const struct report *r);  /* report_document.c: all of it */
+void report_charts(const struct report *r);    /* report_charts.c: the history, drawn */
+void report_tables(const struct report *r);    /* report_tables.c: classes, decisions, figures */
 void report_functions(const struct report *r); /* report_tables.c: those of the profile */
-void report_data(const struct report *r);     /* report_data.c: for the script, as JSON */
+void report_data(const struct report *r);      /* report_data.c: for the script, as JSON */
 
 /* The decisions that the page still has are first .. ndecisions - 1. */
 uint64_t report_first_decision(const struct statpage *p);

@@ -6,7 +6,16 @@
 #include "report_series.h"
 #include "say.h"
 
-enum { WIDTH = 720, LEFT = 76, RIGHT = 8, TOP = 8, BOTTOM = 22, HEIGHT = 160, KNOB_HEIGHT = 84, MAX_LINES = 4 };
+enum {
+	WIDTH = 720,
+	LEFT = 76,
+	RIGHT = 8,
+	TOP = 8,
+	BOTTOM = 22,
+	HEIGHT = 160,
+	KNOB_HEIGHT = 84,
+	MAX_LINES = 4
+};
 
 struct scale {
 	double first_ms, span_ms;
@@ -71,16 +80,19 @@ static void draw_grid(const struct report *r, const struct chart *c, const struc
 	char text[SIZE_TEXT_BYTES];
 	for (int i = 0; i <= MAX_LINES && i * s->step <= s->top * 1.001; i++) {
 		double value = s->step * i, y = y_of(s, value);
-		fprintf(r->out, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
+		fprintf(r->out,
+			"<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>", LEFT,
 			WIDTH - RIGHT, y, y);
-		fprintf(r->out, "<text class=\"end\" x=\"%d\" y=\"%.1f\">%s</text>\n", LEFT - 6, y + 4,
-			value_text(text, c, value));
+		fprintf(r->out, "<text class=\"end\" x=\"%d\" y=\"%.1f\">%s</text>\n", LEFT - 6,
+			y + 4, value_text(text, c, value));
 	}
 	for (int i = 0; i <= 4; i++) {
 		double ms = s->first_ms + s->span_ms * i / 4;
 		fprintf(r->out, "<text class=\"%s\" x=\"%.1f\" y=\"%d\">%s</text>\n",
-			i == 0 ? "start" : i == 4 ? "end" : "middle", x_of(s, ms), s->height - 5,
-			time_text(text, ms / 1000));
+			i == 0   ? "start"
+			: i == 4 ? "end"
+				 : "middle",
+			x_of(s, ms), s->height - 5, time_text(text, ms / 1000));
 	}
 }
 
@@ -114,8 +126,9 @@ static void draw_marks(const struct report *r, const struct chart *c, const stru
 		if (ms < s->first_ms || ms > s->first_ms + s->span_ms ||
 		    (c->knob != CHART_NO_KNOB && c->knob != d->knob))
 			continue;
-		fprintf(r->out, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"><title>", x, x,
-			TOP, s->height - BOTTOM);
+		fprintf(r->out,
+			"<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"><title>",
+			x, x, TOP, s->height - BOTTOM);
 		fprintf(r->out, "%.1f s: ", ms / 1000);
 		html_text(r->out, p->knobs[d->knob].name);
 		fprintf(r->out, " %d to %d: ", d->old_value, d->new_value);
@@ -128,7 +141,8 @@ static void draw_chart(const struct report *r, const struct chart *c, unsigned n
 {
 	const struct statpage *p = r->page;
 	struct scale s = { .first_ms = (double)p->samples[0].time_ms,
-			   .span_ms = (double)(p->samples[p->nsamples - 1].time_ms - p->samples[0].time_ms),
+			   .span_ms = (double)(p->samples[p->nsamples - 1].time_ms -
+					       p->samples[0].time_ms),
 			   .height = c->unit == CHART_KNOB ? KNOB_HEIGHT : HEIGHT };
 	double largest = largest_of(p, c);
 	if (s.span_ms <= 0)

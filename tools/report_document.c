@@ -30,11 +30,12 @@ static void print_asset(const struct report *r, const struct report_asset *a)
 
 static void print_head(const struct report *r, const char *nonce)
 {
-	fprintf(r->out, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-			"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-			"style-src 'unsafe-inline'; script-src 'nonce-%s'\">\n"
-			"<meta name=\"viewport\" content=\"width=device-width\">\n"
-			"<meta name=\"color-scheme\" content=\"light dark\">\n<title>hakmem: ",
+	fprintf(r->out,
+		"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+		"style-src 'unsafe-inline'; script-src 'nonce-%s'\">\n"
+		"<meta name=\"viewport\" content=\"width=device-width\">\n"
+		"<meta name=\"color-scheme\" content=\"light dark\">\n<title>hakmem: ",
 		nonce);
 	html_text(r->out, r->page->exe);
 	fputs("</title>\n<style>\n", r->out);
@@ -84,13 +85,15 @@ static void print_title(const struct report *r)
 	html_text(r->out, slash != NULL ? slash + 1 : p->exe);
 	fprintf(r->out, "</h1>\n<p><span class=\"code\">");
 	html_text(r->out, p->exe);
-	fprintf(r->out, "</span>, process %d, begun %s, seen after %s%s</p>\n<p class=\"faint\">hakmem ", p->pid, begun,
-		time_text(text, (double)p->now.time_ms / 1000),
+	fprintf(r->out,
+		"</span>, process %d, begun %s, seen after %s%s</p>\n<p class=\"faint\">hakmem ",
+		p->pid, begun, time_text(text, (double)p->now.time_ms / 1000),
 		(p->now.flags & STATPAGE_ENDED) != 0 ? ", at its exit" : "");
 	html_text(r->out, p->build);
 	fputs(", backend ", r->out);
 	html_text(r->out, p->backend);
-	fprintf(r->out, ", ACE %s%s</p>\n</header>\n", (p->now.flags & STATPAGE_ACE) != 0 ? "on" : "off",
+	fprintf(r->out, ", ACE %s%s</p>\n</header>\n",
+		(p->now.flags & STATPAGE_ACE) != 0 ? "on" : "off",
 		(p->now.flags & STATPAGE_FROZEN) != 0 ? ", frozen" : "");
 }
 
@@ -108,7 +111,9 @@ void report_document(const struct report *r)
 	if (r->profile != NULL)
 		report_functions(r);
 	report_tables(r);
-	fputs("</main>\n<div id=\"tip\" hidden></div>\n<script type=\"application/json\" id=\"data\">\n", r->out);
+	fputs("</main>\n<div id=\"tip\" hidden></div>\n<script type=\"application/json\" "
+	      "id=\"data\">\n",
+	      r->out);
 	report_data(r);
 	fprintf(r->out, "</script>\n<script nonce=\"%s\">\n", nonce);
 	print_asset(r, &report_uplot_js);

@@ -12,7 +12,8 @@ static double known(double value, double divisor)
 /* Of two samples, what happened per second between them. */
 static double rate(int64_t before, int64_t now, int64_t ms)
 {
-	return before < 0 || now < before || ms <= 0 ? NAN : (double)(now - before) * 1000 / (double)ms;
+	return before < 0 || now < before || ms <= 0 ? NAN
+						     : (double)(now - before) * 1000 / (double)ms;
 }
 
 static void begin(struct chart *c, const char *title, enum chart_unit unit)
@@ -79,9 +80,10 @@ static void purge_chart(const struct statpage *p, struct chart *c)
 	begin(c, "Given back to the kernel, per second", CHART_BYTES);
 	purged = add_series(c, "given back");
 	for (unsigned i = 0; i < p->nsamples; i++)
-		purged[i] = i == 0 ? NAN
-				   : rate(p->samples[i - 1].purged_bytes, p->samples[i].purged_bytes,
-					  p->samples[i].time_ms - p->samples[i - 1].time_ms);
+		purged[i] =
+			i == 0 ? NAN
+			       : rate(p->samples[i - 1].purged_bytes, p->samples[i].purged_bytes,
+				      p->samples[i].time_ms - p->samples[i - 1].time_ms);
 }
 
 static void knob_chart(const struct statpage *p, unsigned knob, struct chart *c)
@@ -109,9 +111,9 @@ static bool has_moved(const struct statpage *p, unsigned knob)
 
 bool report_chart(const struct statpage *p, unsigned n, struct chart *c)
 {
-	static void (*const charts[])(const struct statpage *p, struct chart *c) = {
-		memory_chart, malloc_chart, waste_chart, purge_chart
-	};
+	static void (*const charts[])(const struct statpage *p,
+				      struct chart *c) = { memory_chart, malloc_chart, waste_chart,
+							   purge_chart };
 	enum { CHARTS = sizeof(charts) / sizeof(charts[0]) };
 	if (n < CHARTS) {
 		charts[n](p, c);

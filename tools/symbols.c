@@ -69,7 +69,8 @@ static void read_functions(struct symbols *s, const struct elf_headers *h, const
 		struct symbol *to = &s->sorted[s->count];
 		Elf64_Sym symbol;
 		bool ok = true;
-		elf_copy(&s->image, table->sh_offset + i * sizeof(symbol), &symbol, sizeof(symbol), &ok);
+		elf_copy(&s->image, table->sh_offset + i * sizeof(symbol), &symbol, sizeof(symbol),
+			 &ok);
 		if (!ok || !is_function(&symbol) || !elf_offset_of(h, symbol.st_value, &to->offset))
 			continue;
 		to->bytes = symbol.st_size;
@@ -89,7 +90,8 @@ struct symbols *symbols_open(const char *path)
 	bool mapped = s != NULL && fd >= 0 && elf_map(&s->image, fd);
 	if (fd >= 0)
 		close(fd);
-	if (mapped && elf_read_headers(&s->image, &h) && find_table(&s->image, &h, &table, &strings))
+	if (mapped && elf_read_headers(&s->image, &h) &&
+	    find_table(&s->image, &h, &table, &strings))
 		read_functions(s, &h, &table, &strings);
 	if (mapped && s->count > 0)
 		return s;

@@ -28,7 +28,7 @@ completes() {
 	_hakmem || true
 	shift
 	for word in "$@"; do
-		printf '%s\n' "${COMPREPLY[@]}" | grep -qx -- "$word" ||
+		[[ " ${COMPREPLY[*]} " == *" $word "* ]] ||
 			fail "'${COMP_WORDS[*]}': no $word in: ${COMPREPLY[*]:0:20}"
 	done
 }
@@ -44,6 +44,9 @@ completes "hakmem run --library CM" CMakeLists.txt
 completes "hakmem advise --p" --playbook
 completes "hakmem advise --playbook CM" CMakeLists.txt
 completes "hakmem advise --playbook FILE ca" cat
+completes "hakmem run --report CM" CMakeLists.txt
+completes "hakmem report --" --output --profile
+completes "hakmem report --profile CM" CMakeLists.txt
 completes "hakmem replay CM" CMakeLists.txt
 
 for command in "${commands[@]}"; do

@@ -2,7 +2,7 @@
 _hakmem()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="run doctor top list ctl advise replay export help"
+	local commands="run doctor top list ctl advise replay report export help"
 	local knobs="tcache_capacity drain_threshold partial_release_pages diet_factor bundle_width purge_delay_ms huge_pages nt_threshold huge_cache_mb"
 	local pids
 	COMPREPLY=()
@@ -15,10 +15,10 @@ _hakmem()
 	help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
 	run)
 		case $prev in
-		-l | --library) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		-l | --library | -r | --report) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		*)
 			if [[ $cur == -* ]]; then
-				mapfile -t COMPREPLY < <(compgen -W "--option --ace --profile --library --quiet --" -- "$cur")
+				mapfile -t COMPREPLY < <(compgen -W "--option --ace --profile --report --library --quiet --" -- "$cur")
 			else
 				mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
 			fi
@@ -37,6 +37,12 @@ _hakmem()
 				mapfile -t COMPREPLY < <(compgen -W "$pids --playbook" -- "$cur")
 			fi
 			;;
+		esac
+		;;
+	report)
+		case $prev in
+		-o | --output | -p | --profile) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -f -W "$pids --output --profile" -- "$cur") ;;
 		esac
 		;;
 	replay) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
