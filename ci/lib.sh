@@ -104,6 +104,29 @@ want() {
 	rm -f "$apt_log"
 }
 
+# want_npm WHY PACKAGE@VERSION...: installs packages of npm in build/node, if there is npm; one that cannot
+# be had is named with WHY it would have been good to have. No script of a package runs.
+want_npm() {
+	local why=$1 package log missing=()
+	shift
+	for package in "$@"; do
+		[[ -d build/node/node_modules/${package%@*} ]] || missing+=("$package")
+	done
+	((${#missing[@]})) || return 0
+	if ! command -v npm >/dev/null; then
+		note "no npm here for ${missing[*]} ($why)"
+		return 0
+	fi
+	note "npm install ${missing[*]}"
+	mkdir -p build/node
+	log=$(mktemp)
+	npm install --prefix build/node --ignore-scripts --no-audit --no-fund "${missing[@]}" >"$log" 2>&1 || {
+		tail -n 3 "$log"
+		note "cannot be installed: ${missing[*]} ($why)"
+	}
+	rm -f "$log"
+}
+
 # fetch_kernel_arm64 DIR: Debian's kernel for 64-bit Arm virtual machines, as DIR/vmlinuz, for
 # qemu to boot. Unpacked, not installed. Without it tests are skipped, so a failure is only named.
 fetch_kernel_arm64() {

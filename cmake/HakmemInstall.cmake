@@ -18,6 +18,9 @@ if(TARGET hakmem_command)
 	install(FILES ${hakmem_man_pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 	install(FILES tools/completion/hakmem.bash RENAME hakmem
 		DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+	if(NOT hakmem_uplot_js STREQUAL "NONE") # it is inside the command
+		install(FILES ${HAKMEM_UPLOT_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/hakmem RENAME copyright.uPlot)
+	endif()
 	set(hakmem_zsh_dir site-functions)
 	if(EXISTS /etc/debian_version)
 		set(hakmem_zsh_dir vendor-completions)

@@ -1,10 +1,12 @@
-/* hakmem advise: the settings that a process has come to, as variables that pin them
- * for its next start. */
+/* hakmem advise: the settings that a process has come to, or those of a playbook, as
+ * variables that pin them for the next start. */
 #include <ctype.h>
+#include <getopt.h>
 #include <string.h>
 
 #include "commands.h"
 #include "page.h"
+#include "playbook.h"
 #include "say.h"
 
 static void print_variable(const char *knob, int32_t value, const char *words)
@@ -32,7 +34,8 @@ static const char *word_of(const char *knob, int32_t value)
 /* The last reason that was given for a knob, or NULL. */
 static const char *last_reason(const struct statpage *p, unsigned knob)
 {
-	uint64_t first = p->ndecisions < STATPAGE_DECISIONS ? 0 : p->ndecisions - STATPAGE_DECISIONS;
+	uint64_t first =
+		p->ndecisions < STATPAGE_DECISIONS ? 0 : p->ndecisions - STATPAGE_DECISIONS;
 	for (uint64_t n = p->ndecisions; n-- > first;)
 		if (p->decisions[n % STATPAGE_DECISIONS].knob == (int32_t)knob)
 			return p->decisions[n % STATPAGE_DECISIONS].reason;
@@ -57,15 +60,21 @@ static void print_advice(const struct statpage *p)
 		const struct statpage_knob *knob = &p->knobs[k];
 		const char *reason = last_reason(p, k);
 		unsigned apart = knob->per_class ? classes_apart(p, k) : 0;
-		if (p->now.knobs[k][0] != knob->default_value) {
+		if (p->now.knobs[k][0] != knob->default_value &&
+		    strcmp(knob->name, "diet_factor") == 0) {
+			printf("# %s is %d, which no variable can say\n", knob->name,
+			       p->now.knobs[k][0]);
+			printed++;
+		} else if (p->now.knobs[k][0] != knob->default_value) {
 			if (reason != NULL)
 				printf("# %s\n", reason);
-			print_variable(knob->name, p->now.knobs[k][0], word_of(knob->name, p->now.knobs[k][0]));
+			print_variable(knob->name, p->now.knobs[k][0],
+				       word_of(knob->name, p->now.knobs[k][0]));
 			printed++;
 		}
 		if (apart > 0) {
-			printf("# %s is different in %u classes, which no variable can say\n", knob->name,
-			       apart);
+			printf("# %s is different in %u classes, which no variable can say\n",
+			       knob->name, apart);
 			printed++;
 		}
 	}
@@ -73,16 +82,13 @@ static void print_advice(const struct statpage *p)
 		puts("# every knob is at its default: nothing to set");
 }
 
-int command_advise(int argc, char **argv)
+static int advise_process(const char *which)
 {
 	static struct statpage page;
 	struct page_file file;
 	enum page_error e;
-	pid_t pid;
 	int code;
-	if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
-		return usage_error("advise", "a process number, or nothing, is meant");
-	pid = page_choose(argc == 2 ? argv[1] : NULL, "advise", &code);
+	pid_t pid = page_choose(which, "advise", &code);
 	if (pid == 0)
 		return code;
 	e = page_open(&file, pid, false);
@@ -94,4 +100,24 @@ int command_advise(int argc, char **argv)
 		return page_explain(e, pid);
 	print_advice(&page);
 	return EXIT_OK;
+}
+
+int command_advise(int argc, char **argv)
+{
+	static const struct option names[] = {
+		{ "playbook", required_argument, NULL, 'b' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *playbook = NULL;
+	int c;
+	while ((c = getopt_long(argc, argv, "b:", names, NULL)) != -1) {
+		if (c != 'b')
+			return usage_error("advise", "that is not how it is used");
+		playbook = optarg;
+	}
+	if (argc - optind > 1)
+		return usage_error("advise", "one process or program is meant, or none");
+	if (playbook != NULL)
+		return playbook_advise(playbook, argv[optind]);
+	return advise_process(argv[optind]);
 }

@@ -10,5 +10,7 @@ int command_list(int argc, char **argv);
 int command_ctl(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_advise(int argc, char **argv);
+int command_report(int argc, char **argv);
+int command_replay(int argc, char **argv);
 
 #endif

@@ -10,14 +10,14 @@ enum { ELF_TEXT_BYTES = 256 };
 
 struct elf_file {
 	bool readable;
-	bool is_elf;            /* of 64 bits, in this machine's byte order */
-	bool is_dynamic;        /* has a dynamic loader: LD_PRELOAD works */
-	bool defines_malloc;    /* malloc is among its own dynamic symbols */
-	bool set_id;            /* setuid, setgid or file capabilities: LD_PRELOAD is ignored */
-	uint16_t machine;       /* EM_... */
-	char interpreter[ELF_TEXT_BYTES]; /* of a script that begins with #! */
+	bool is_elf;         /* of 64 bits, in this machine's byte order */
+	bool is_dynamic;     /* has a dynamic loader: LD_PRELOAD works */
+	bool defines_malloc; /* malloc is among its own dynamic symbols */
+	bool set_id;         /* setuid, setgid or file capabilities: LD_PRELOAD is ignored */
+	uint16_t machine;    /* EM_... */
+	char interpreter[ELF_TEXT_BYTES];     /* of a script that begins with #! */
 	char needs_allocator[ELF_TEXT_BYTES]; /* a known allocator that it is linked with */
-	char own_allocator[ELF_TEXT_BYTES]; /* one whose symbols it has inside */
+	char own_allocator[ELF_TEXT_BYTES];   /* one whose symbols it has inside */
 };
 
 void elf_examine(const char *path, struct elf_file *out);

@@ -1,13 +1,11 @@
 /* hakmem export: the pages of one or all processes as metrics, in the text format of
  * Prometheus, which node_exporter's textfile collector reads, or in OpenMetrics. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "commands.h"
+#include "file.h"
 #include "page.h"
 #include "say.h"
 
@@ -205,25 +203,12 @@ static void print_all(void)
 /* A collector must never see half a file. */
 static int print_to_file(const char *path)
 {
-	char *temporary;
-	int fd = -1;
-	bool ok;
-	if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+	struct new_file f;
+	if (!file_begin(&f, path))
 		return EXIT_FAILED;
-	fd = mkstemp(temporary);
-	job.out = fd < 0 ? NULL : fdopen(fd, "w");
-	ok = job.out != NULL && fchmod(fd, 0644) == 0;
-	if (ok) {
-		print_all();
-		ok = fclose(job.out) == 0 && rename(temporary, path) == 0;
-	}
-	if (!ok) {
-		complain("%s: %s", path, strerror(errno));
-		if (fd >= 0)
-			unlink(temporary);
-	}
-	free(temporary);
-	return ok ? EXIT_OK : EXIT_FAILED;
+	job.out = f.out;
+	print_all();
+	return file_end(&f) ? EXIT_OK : EXIT_FAILED;
 }
 
 static int export_job(int argc, char **argv)

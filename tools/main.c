@@ -21,6 +21,7 @@ static const struct command commands[] = {
 	  "  -a, --ace                 let the knobs be turned while it runs (HAKMEM_ACE_ENABLED=1)\n"
 	  "  -p, --profile[=BYTES]     sample allocations, one in BYTES (524288); heap profile at exit\n"
 	  "  -L, --leaks[=FILE]        list what is live at exit, by who allocated it\n"
+	  "  -r, --report FILE         write a report, and into it the profile if there is one, at its end\n"
 	  "  -l, --library FILE        this libhakmem.so, not the one found\n"
 	  "  -q, --quiet               say nothing at its end\n" },
 	{ "doctor", command_doctor, "[PROGRAM | PID]",
@@ -43,8 +44,23 @@ static const struct command commands[] = {
 	  "  freeze | unfreeze          ACE leaves the knobs alone, or no more\n"
 	  "  profile on [BYTES] | off   sample allocations, one in BYTES (524288)\n"
 	  "  profile dump FILE          write the heap profile; FILE must not exist\n" },
-	{ "advise", command_advise, "[PID]", "settings that a process has come to",
-	  "As variables of the environment that pin them for its next start.\n" },
+	{ "advise", command_advise, "[PID] | --playbook FILE [PROGRAM]",
+	  "settings that a process has come to",
+	  "As variables of the environment that pin them for its next start.\n"
+	  "\n"
+	  "  -b, --playbook FILE   what earlier runs of the program, or of all programs, have written\n"
+	  "                        to their playbook (HAKMEM_ACE_PLAYBOOK)\n" },
+	{ "replay", command_replay, "TRACE", "make the decisions of a trace once more",
+	  "A trace is what a run with HAKMEM_ACE_TRACE has written. Prints its decisions, and how many\n"
+	  "were reproduced; exit code 1: one differs, and both are shown, or the file is damaged.\n" },
+	{ "report", command_report, "[-o FILE] [--profile FILE] [PID | PAGE-FILE]",
+	  "one HTML file of all that a page says",
+	  "History, decisions, size classes, superslabs, figures, as a file to look at and to keep, which\n"
+	  "needs no network. Without PID: the only process that shows a page. `hakmem run --report FILE`\n"
+	  "writes one at the program's end.\n"
+	  "\n"
+	  "  -o, --output FILE    to the file, which is replaced as a whole\n"
+	  "  -p, --profile FILE   with the heap profile (docs/profiling.md) as a flame graph\n" },
 	{ "export", command_export, "[-o FILE] [-m] [PID]...", "metrics for Prometheus",
 	  "The pages of the processes, or of all, as text for node_exporter's textfile collector.\n"
 	  "\n"

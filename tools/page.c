@@ -1,6 +1,5 @@
 #include "page.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -145,6 +144,18 @@ enum page_error page_open_left(struct page_file *f, pid_t pid, uid_t uid)
 	return e == PAGE_OK ? e : open_left_in(f, STATPAGE_SHARED_DIR, uid);
 }
 
+enum page_error page_open_file(struct page_file *f, const char *path)
+{
+	struct stat st;
+	*f = (struct page_file){ .fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY) };
+	if (f->fd < 0)
+		return errno == EACCES || errno == EPERM ? PAGE_DENIED : PAGE_NONE;
+	if (fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode))
+		return PAGE_OK;
+	page_close(f);
+	return PAGE_FOREIGN;
+}
+
 void page_close(struct page_file *f)
 {
 	if (f->fd >= 0)
@@ -154,14 +165,6 @@ void page_close(struct page_file *f)
 
 /* ---- checking */
 
-/* A text that ends, and that no terminal takes for a command. */
-static void clean_text(char *s, size_t size)
-{
-	s[size - 1] = '\0';
-	for (; *s != '\0'; s++)
-		if (!isprint((unsigned char)*s))
-			*s = '?';
-}
 #define CLEAN_TEXT(array) clean_text((array), sizeof(array))
 
 static int64_t clamped(int64_t n, int64_t min, int64_t max)
@@ -358,6 +361,36 @@ int page_explain(enum page_error e, pid_t pid)
 		complain("the statistics page of process %d is in the middle of an update that does "
 			 "not end: is the process stopped?",
 			 (int)pid);
+		return EXIT_FAILED;
+	}
+	return EXIT_FAILED;
+}
+
+int page_explain_file(enum page_error e, const char *path)
+{
+	switch (e) {
+	case PAGE_OK:
+		return EXIT_OK;
+	case PAGE_NO_PROCESS:
+	case PAGE_NONE:
+		complain("%s: there is no such file, nor is it the number of a process", path);
+		return EXIT_NO_PAGE;
+	case PAGE_DENIED:
+		complain("%s: it may not be read", path);
+		return EXIT_NO_PAGE;
+	case PAGE_FOREIGN:
+		complain("%s: it is no plain file", path);
+		return EXIT_FAILED;
+	case PAGE_OTHER_BUILD:
+		complain("%s is the page of another build of hakmem than this command (%s): use the "
+			 "`hakmem` command of that build",
+			 path, HAKMEM_BUILD_ID);
+		return EXIT_OTHER_BUILD;
+	case PAGE_BROKEN:
+		complain("%s is no statistics page, or a damaged one", path);
+		return EXIT_FAILED;
+	case PAGE_BUSY:
+		complain("%s was copied in the middle of an update", path);
 		return EXIT_FAILED;
 	}
 	return EXIT_FAILED;

@@ -12,12 +12,12 @@
 enum page_error {
 	PAGE_OK,
 	PAGE_NO_PROCESS,
-	PAGE_DENIED,      /* the kernel does not let us look */
-	PAGE_NONE,        /* the process shows none */
-	PAGE_FOREIGN,     /* the file is not the process's user's, or no file */
+	PAGE_DENIED,  /* the kernel does not let us look */
+	PAGE_NONE,    /* the process shows none */
+	PAGE_FOREIGN, /* the file is not the process's user's, or no file */
 	PAGE_OTHER_BUILD,
-	PAGE_BROKEN,      /* not a page, or with impossible contents */
-	PAGE_BUSY,        /* written to all the time */
+	PAGE_BROKEN, /* not a page, or with impossible contents */
+	PAGE_BUSY,   /* written to all the time */
 };
 
 enum { PAGE_PATH_BYTES = 512 };
@@ -34,6 +34,9 @@ enum page_error page_open(struct page_file *f, pid_t pid, bool writable);
 /* The page that a process, known to have ended, has left; uid is its owner. */
 enum page_error page_open_left(struct page_file *f, pid_t pid, uid_t uid);
 
+/* A page in a file that somebody has kept. */
+enum page_error page_open_file(struct page_file *f, const char *path);
+
 void page_close(struct page_file *f);
 
 /* A whole, checked copy. *build, if not NULL, gets the page's build if that is another. */
@@ -44,6 +47,7 @@ enum page_error page_check(struct statpage *p);
 
 /* complain() about what went wrong and return the exit code for it. */
 int page_explain(enum page_error e, pid_t pid);
+int page_explain_file(enum page_error e, const char *path);
 
 /* Call visit() with every live process that shows a page to us; remove the pages of
  * processes that are gone. Stops when visit() says false. */

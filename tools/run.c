@@ -13,14 +13,17 @@
 
 #include "commands.h"
 #include "elf_file.h"
+#include "file.h"
 #include "library.h"
 #include "page.h"
+#include "report.h"
 #include "say.h"
 
 enum { SUMMARY_CLASSES = 5, SUMMARY_DECISIONS = 3, KIB = 1024 };
 
 struct run_options {
 	const char *library;
+	const char *report;
 	bool quiet;
 };
 
@@ -116,12 +119,13 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 		{ "ace", no_argument, NULL, 'a' },
 		{ "profile", optional_argument, NULL, 'p' },
 		{ "leaks", optional_argument, NULL, 'L' },
+		{ "report", required_argument, NULL, 'r' },
 		{ "library", required_argument, NULL, 'l' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
-	while ((c = getopt_long(argc, argv, "+o:ap::L::l:q", names, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+o:ap::L::r:l:q", names, NULL)) != -1) {
 		switch (c) {
 		case 'o':
 			if (!set_option(optarg))
@@ -137,6 +141,9 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 		case 'L':
 			if (!set_leaks(optarg != NULL ? optarg + (*optarg == '=') : NULL))
 				return usage_error("run", "--leaks[=FILE] is meant");
+			break;
+		case 'r':
+			o->report = optarg;
 			break;
 		case 'l':
 			o->library = optarg;
@@ -273,6 +280,33 @@ static void print_summary(const char *name, pid_t pid, const struct rusage *use,
 		page_explain(e, pid);
 }
 
+/* Before the program runs, which may take hours. */
+static bool can_report(const char *path)
+{
+	struct new_file f;
+	if (!file_begin(&f, path))
+		return false;
+	file_cancel(&f);
+	return true;
+}
+
+static void write_report(const char *path, pid_t pid, const struct statpage *p, enum page_error e,
+			 bool quiet)
+{
+	char profile[64];
+	bool has_profile;
+	if (e != PAGE_OK) {
+		complain("%s: no report, since process %d has left no page of this build", path,
+			 (int)pid);
+		return;
+	}
+	/* As the library names it. */
+	snprintf(profile, sizeof(profile), "hakmem.%d.heap", (int)pid);
+	has_profile = getenv("HAKMEM_PROFILE") != NULL && access(profile, R_OK) == 0;
+	if (report_write(p, has_profile ? profile : NULL, path) && !quiet)
+		fprintf(stderr, "  report: %s\n", path);
+}
+
 static int exit_code_of(int status)
 {
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SIGNAL_BASE + WTERMSIG(status);
@@ -281,7 +315,7 @@ static int exit_code_of(int status)
 int command_run(int argc, char **argv)
 {
 	struct run_options o = { 0 };
-	static struct statpage page;
+	static struct statpage page, shown;
 	char library[PATH_MAX], program[PATH_MAX];
 	struct page_file file;
 	struct rusage use;
@@ -298,6 +332,8 @@ int command_run(int argc, char **argv)
 		complain("%s: no such program", argv[0]);
 		return EXIT_NO_PROGRAM;
 	}
+	if (o.report != NULL && !can_report(o.report))
+		return EXIT_FAILED;
 	warn_of_program(program, library);
 	if (!set_preload(library))
 		return EXIT_FAILED;
@@ -316,7 +352,11 @@ int command_run(int argc, char **argv)
 		page_close(&file);
 		unlink(file.path);
 	}
+	/* The summary sorts the classes. */
+	shown = page;
 	if (!o.quiet)
-		print_summary(argv[0], pid, &use, &page, e);
+		print_summary(argv[0], pid, &use, &shown, e);
+	if (o.report != NULL)
+		write_report(o.report, pid, &page, e, o.quiet);
 	return code;
 }

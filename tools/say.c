@@ -1,5 +1,6 @@
 #include "say.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -99,4 +100,12 @@ bool parse_number(const char *s, long long max, long long *out)
 	errno = 0;
 	*out = strtoll(s, &end, 10);
 	return errno == 0 && *end == '\0' && *out <= max;
+}
+
+void clean_text(char *s, size_t size)
+{
+	s[size - 1] = '\0';
+	for (; *s != '\0'; s++)
+		if (!isprint((unsigned char)*s))
+			*s = '?';
 }

@@ -41,4 +41,7 @@ const char *time_text(char *buf, double seconds);
 /* A decimal number of 0 .. max; false: s is none. */
 bool parse_number(const char *s, long long max, long long *out);
 
+/* Make buf a text that ends, and that no terminal takes for a command. */
+void clean_text(char *buf, size_t size);
+
 #endif

@@ -47,6 +47,7 @@ struct reader {
 	const char *at, *end;
 	uint64_t line; /* of `at`, from 1 */
 	struct ace_replay *result;
+	void (*repeated)(const struct ace_decision *d);
 };
 
 static void fail(struct reader *r, const char *error)
@@ -257,6 +258,8 @@ static void replay_decided(void *context, const struct ace_decision *d)
 	r->at += line.length;
 	r->line++;
 	r->result->decisions++;
+	if (r->repeated != NULL)
+		r->repeated(d);
 }
 
 static void take_step(struct reader *r, struct ace_controller *a)
@@ -269,9 +272,11 @@ static void take_step(struct reader *r, struct ace_controller *a)
 	ace_step(a, now_ns, &sample);
 }
 
-bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char *trace, size_t length)
+bool ace_replay_each(struct ace_replay *result, struct ace_controller *a, const char *trace,
+		     size_t length, void (*repeated)(const struct ace_decision *d))
 {
-	struct reader r = { .at = trace, .end = trace + length, .line = 1, .result = result };
+	struct reader r = { .at = trace, .end = trace + length, .line = 1, .result = result,
+			    .repeated = repeated };
 	struct ace_ports ports = { &r, replay_set, replay_scavenge, replay_decided };
 	struct ace_config config = { 0 };
 	int32_t start[HAK_KNOB_COUNT];
@@ -297,4 +302,9 @@ bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char 
 			take_step(&r, a);
 	}
 	return result->error == NULL;
+}
+
+bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char *trace, size_t length)
+{
+	return ace_replay_each(result, a, trace, length, NULL);
 }

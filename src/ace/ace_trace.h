@@ -42,4 +42,8 @@ struct ace_replay {
 /* Replay `length` bytes of trace. `a` is working memory. True: every decision repeated. */
 bool ace_replay(struct ace_replay *r, struct ace_controller *a, const char *trace, size_t length);
 
+/* The same, and `repeated`, if not NULL, is called with each decision once it has been. */
+bool ace_replay_each(struct ace_replay *r, struct ace_controller *a, const char *trace,
+		     size_t length, void (*repeated)(const struct ace_decision *d));
+
 #endif

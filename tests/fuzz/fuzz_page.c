@@ -16,6 +16,8 @@
 
 #include "commands.h"
 #include "fuzz.h"
+#include "html_check.h"
+#include "report.h"
 #include "view.h"
 
 enum {
@@ -25,6 +27,7 @@ enum {
 	DECISIONS = 10,
 	MAX_CHANGES = 64,
 	PRINTED_BYTES = 1 << 20,
+	REPORT_BYTES = 4 << 20,
 	/* Most of the page is history and map; what decides lies before. */
 	HEAD_BYTES = 4096,
 };
@@ -54,8 +57,9 @@ static void make_good(void)
 	}
 	strcpy(good.knobs[KNOBS - 1].name, "huge_pages");
 	for (unsigned c = 1; c <= CLASSES; c++)
-		good.now.classes[c] = (struct statpage_class){ .block_bytes = c * 16, .slabs = c,
-							       .live = c * 100, .free = c * 10 };
+		good.now.classes[c] = (struct statpage_class){
+			.block_bytes = c * 16, .slabs = c, .live = c * 100, .free = c * 10
+		};
 	for (unsigned i = 0; i < SAMPLES; i++)
 		good.samples[i].time_ms = i * 500;
 	for (unsigned i = 0; i < DECISIONS; i++)
@@ -69,7 +73,8 @@ static void make_file(void)
 		 (int)getpid());
 	file.pid = getpid();
 	file.fd = open(file.path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	FUZZ_REQUIRE(file.fd >= 0 && ftruncate(file.fd, sizeof(good)) == 0, "no file %s", file.path);
+	FUZZ_REQUIRE(file.fd >= 0 && ftruncate(file.fd, sizeof(good)) == 0, "no file %s",
+		     file.path);
 	p = mmap(NULL, sizeof(good), PROT_READ | PROT_WRITE, MAP_SHARED, file.fd, 0);
 	FUZZ_REQUIRE(p != MAP_FAILED, "%s cannot be mapped", file.path);
 	shown = p;
@@ -92,8 +97,8 @@ static void change(struct fuzz_input *in)
 static void check_text(const char *s, size_t n, const char *what)
 {
 	for (size_t i = 0; i < n; i++)
-		FUZZ_REQUIRE(s[i] == '\n' || (s[i] >= ' ' && s[i] <= '~'), "%s: character %d at %zu",
-			     what, s[i], i);
+		FUZZ_REQUIRE(s[i] == '\n' || (s[i] >= ' ' && s[i] <= '~'),
+			     "%s: character %d at %zu", what, s[i], i);
 }
 
 static void check_view(unsigned rows)
@@ -128,6 +133,25 @@ static void check_command(int (*command)(int argc, char **argv), const char *opt
 	check_text(printed, n, "command");
 }
 
+/* It is long: not of every page. */
+static void check_report(void)
+{
+	static char text[REPORT_BYTES];
+	static struct html_check check;
+	char path[300];
+	FILE *f;
+	size_t n;
+	snprintf(path, sizeof(path), "%s/report", fuzz_dir());
+	FUZZ_REQUIRE(report_write(&read_back, NULL, path), "no report");
+	f = fopen(path, "r");
+	FUZZ_REQUIRE(f != NULL, "the report is gone");
+	n = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	FUZZ_REQUIRE(n < sizeof(text) - 1, "a report of more than %zu bytes", n);
+	FUZZ_REQUIRE(html_is_ours(&check, text), "the report has %s", check.fault);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
@@ -150,12 +174,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	e = page_read(&file, &read_back);
 	FUZZ_REQUIRE(ftruncate(file.fd, sizeof(good)) == 0, "ftruncate");
 	FUZZ_REQUIRE(e == PAGE_OK || e == PAGE_BROKEN || e == PAGE_OTHER_BUILD, "error %d", (int)e);
-	FUZZ_REQUIRE(e != PAGE_OK || cut % 16 != 1, "a page cut at %zu is good", cut % sizeof(good));
+	FUZZ_REQUIRE(e != PAGE_OK || cut % 16 != 1, "a page cut at %zu is good",
+		     cut % sizeof(good));
 	if (e != PAGE_OK)
 		return 0;
 	check_view(rows);
 	check_command(command_advise, NULL);
 	check_command(command_export, cut & 1 ? "-m" : NULL);
+	if (cut % 8 < 2)
+		check_report();
 	before = read_back;
 	return 0;
 }

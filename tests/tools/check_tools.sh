@@ -96,6 +96,8 @@ expect 0 'given back' tool ctl "$victim" purge
 expect 0 'hakmem_live_bytes{pid="'"$victim" tool export "$victim"
 expect 0 '# EOF' tool export --openmetrics "$victim"
 tool export -o "$work/metrics.prom"
+expect 1 'no plain file' tool export -o /dev/null
+[[ -c /dev/null ]] || fail "/dev/null is replaced"
 if command -v promtool >/dev/null; then
 	promtool check metrics <"$work/metrics.prom" >"$work/out" 2>&1 || fail "promtool: $(cat "$work/out")"
 else

@@ -2,8 +2,8 @@
 _hakmem()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-	local commands="run doctor top list ctl advise export help"
-	local knobs="tcache_capacity drain_threshold partial_release_pages diet_factor bundle_width purge_delay_ms huge_pages"
+	local commands="run doctor top list ctl advise replay report export help"
+	local knobs="tcache_capacity drain_threshold partial_release_pages diet_factor bundle_width purge_delay_ms huge_pages nt_threshold huge_cache_mb"
 	local pids
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
@@ -15,10 +15,10 @@ _hakmem()
 	help) mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur") ;;
 	run)
 		case $prev in
-		-l | --library) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		-l | --library | -r | --report) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		*)
 			if [[ $cur == -* ]]; then
-				mapfile -t COMPREPLY < <(compgen -W "--option --ace --profile --leaks --library --quiet --" -- "$cur")
+				mapfile -t COMPREPLY < <(compgen -W "--option --ace --profile --leaks --report --library --quiet --" -- "$cur")
 			else
 				mapfile -t COMPREPLY < <(compgen -c -f -- "$cur")
 			fi
@@ -26,7 +26,26 @@ _hakmem()
 		esac
 		;;
 	doctor) mapfile -t COMPREPLY < <(compgen -c -W "$pids" -- "$cur") ;;
-	top | advise) mapfile -t COMPREPLY < <(compgen -W "$pids --delay --times --plain" -- "$cur") ;;
+	top) mapfile -t COMPREPLY < <(compgen -W "$pids --delay --times --plain" -- "$cur") ;;
+	advise)
+		case $prev in
+		-b | --playbook) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		*)
+			if [[ ${COMP_WORDS[2]} == -b || ${COMP_WORDS[2]} == --playbook ]] && ((COMP_CWORD > 3)); then
+				mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+			else
+				mapfile -t COMPREPLY < <(compgen -W "$pids --playbook" -- "$cur")
+			fi
+			;;
+		esac
+		;;
+	report)
+		case $prev in
+		-o | --output | -p | --profile) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -f -W "$pids --output --profile" -- "$cur") ;;
+		esac
+		;;
+	replay) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 	export) mapfile -t COMPREPLY < <(compgen -f -W "$pids --output --openmetrics" -- "$cur") ;;
 	ctl)
 		case $COMP_CWORD in
