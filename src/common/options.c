@@ -43,6 +43,7 @@ struct option {
 static const struct option table[] = {
 	{ .name = "HAKMEM_ON_ERROR", .value = &options.on_error_report, .words = { "abort", "report" } },
 	{ .name = "HAKMEM_CHECK", .value = &options.check_full, .words = { "default", "full" } },
+	{ .name = "HAKMEM_MTE", .value = &options.mte, .words = { "off", "sync", "async" } },
 	{ .name = "HAKMEM_SAMPLE_GUARD", .value = &options.sample_guard, .max = 1000000000 },
 	{ .name = "HAKMEM_DEBUG_TRACE", .value = &options.debug_trace, .max = 1 },
 	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },

@@ -7,6 +7,7 @@
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/limit.h"
+#include "common/memtag.h"
 #include "common/options.h"
 #include "common/profile.h"
 #include "common/report.h"
@@ -109,7 +110,8 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned count)
 static void follow_knobs(struct tcache *tc)
 {
 	tc->knob_epoch = knob_epoch();
-	const bool off = options.rare_paths || options.check_full || options.debug_trace;
+	const bool off = options.rare_paths || options.check_full || options.debug_trace ||
+			 memtag_is_on();
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		unsigned capacity = off ? 0 : capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
