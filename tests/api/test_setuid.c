@@ -58,7 +58,10 @@ static int run_copy(uid_t uid, char *text, size_t size)
 		char name[] = "helper", arg[] = "--helper";
 		char stats[] = "HAKMEM_STATS=1", verbose[] = "HAKMEM_VERBOSE=1";
 		char *argv[] = { name, arg, NULL };
-		char *envp[] = { stats, verbose, NULL };
+		char profile[] = "HAKMEM_PROFILE=1", page[] = "HAKMEM_STATS_PAGE=1";
+		char limit[] = "HAKMEM_HARD_LIMIT=1M", check[] = "HAKMEM_CHECK=full";
+		char ace[] = "HAKMEM_ACE_ENABLED=1", bad[] = "HAKMEM_BUNDLE_WIDTH=bad";
+		char *envp[] = { stats, verbose, profile, page, limit, check, ace, bad, NULL };
 
 		dup2(fds[1], STDERR_FILENO);
 		close(fds[0]);
