@@ -31,6 +31,7 @@ static const char *const op_names[ARCH_OP_COUNT] = {
 	[ARCH_OP_COPY_NT] = "copy_nt",
 	[ARCH_OP_CLEAR_NT] = "clear_nt",
 	[ARCH_OP_NOW_NS] = "now_ns",
+	[ARCH_OP_MEMTAG] = "memtag",
 };
 
 struct lock *arch_lock(void)
@@ -98,6 +99,9 @@ static void take(struct hak_arch *a, const struct arch_variant *v)
 		break;
 	case ARCH_OP_NOW_NS:
 		a->now_ns = v->fn.now_ns;
+		break;
+	case ARCH_OP_MEMTAG:
+		a->memtag = v->fn.memtag;
 		break;
 	case ARCH_OP_COUNT:
 		break;

@@ -12,10 +12,11 @@
 #include "arch/features.h"
 #include "common/base.h"
 
+struct hak_memtag;
 struct lock;
 struct text;
 
-enum arch_op { ARCH_OP_COPY_NT, ARCH_OP_CLEAR_NT, ARCH_OP_NOW_NS, ARCH_OP_COUNT };
+enum arch_op { ARCH_OP_COPY_NT, ARCH_OP_CLEAR_NT, ARCH_OP_NOW_NS, ARCH_OP_MEMTAG, ARCH_OP_COUNT };
 
 /* As memcpy and memset(p, 0, n), for more than the caches hold: what is written goes
  * past them. Visible to other threads as ordinary stores are. */
@@ -36,6 +37,7 @@ struct hak_arch {
 	arch_copy_fn copy_nt;
 	arch_clear_fn clear_nt;
 	arch_now_fn now_ns;
+	const struct hak_memtag *memtag; /* NULL: memory has no tags here */
 	const char *variant[ARCH_OP_COUNT]; /* which one was taken */
 };
 
@@ -65,6 +67,7 @@ struct arch_variant {
 		arch_copy_fn copy_nt;
 		arch_clear_fn clear_nt;
 		arch_now_fn now_ns;
+		const struct hak_memtag *memtag;
 	} fn;
 };
 

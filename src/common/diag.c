@@ -183,6 +183,10 @@ static void diag_vline(const char *fmt, va_list ap)
 	text_vprintf(&t, fmt, ap);
 	if (t.length > sizeof(buf) - 2)
 		t.length = sizeof(buf) - 2;
+	/* A path in it may hold anything; the line stays one line, and harmless. */
+	for (size_t i = 0; i < t.length; i++)
+		if ((unsigned char)buf[i] < ' ' || buf[i] == '\x7f')
+			buf[i] = '?';
 	text_printf(&t, "\n");
 	diag_write(&t);
 }

@@ -9,6 +9,7 @@
 #include "common/huge.h"
 #include "common/large.h"
 #include "common/limit.h"
+#include "common/memtag.h"
 #include "common/options.h"
 #include "common/os.h"
 #include "common/profile.h"
@@ -69,6 +70,46 @@ static struct place locate(const void *p)
 	return at;
 }
 
+/* Has the block that starts at p tags, and if so, what does memtag.h need of it? */
+struct tagged_room {
+	size_t bytes; /* 0: it has none */
+	uint32_t index;
+};
+
+static struct tagged_room tagged_room(const struct place *at, const void *p)
+{
+	struct tagged_room room = { 0, 0 };
+	if (at->kind == UNIT_LARGE) {
+		room.bytes =
+			((const struct large_span *)at->record)->units * (size_t)HAK_UNIT_BYTES;
+	} else if (at->state != NULL) {
+		room.bytes = class_bytes(at->kind);
+		room.index = slab_block_index(slab_of_block(p), p);
+	}
+	return room;
+}
+
+static HAK_COLD void *tag_out(void *p, size_t bytes)
+{
+	struct place at = locate(p);
+	struct tagged_room room = tagged_room(&at, p);
+	return room.bytes != 0 ? memtag_out((uintptr_t)p, bytes, room.bytes, room.index) : p;
+}
+
+static HAK_COLD void tag_in(const void *p, const struct place *at)
+{
+	struct tagged_room room = tagged_room(at, p);
+	if (room.bytes != 0)
+		memtag_in((uintptr_t)p, room.bytes, room.index);
+}
+
+/* Has the block, which is live, a tag, and the program's pointer another? */
+static HAK_COLD bool tag_is_stale(const struct place *at, const void *p, uintptr_t pointer)
+{
+	unsigned tag = tagged_room(at, p).bytes != 0 ? memtag_at((uintptr_t)p) : 0;
+	return tag != 0 && tag != memtag_of(pointer);
+}
+
 /* Bytes of a block that are the program's, as the layers below have it. */
 static size_t place_bytes(const struct place *at, const void *p)
 {
@@ -103,13 +144,16 @@ static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
 	unsigned cls = align <= HAK_MIN_ALIGN && bytes <= HAK_SMALL_MAX
 			       ? size_class(bytes)
 			       : size_class_aligned(bytes, align);
+	size_t large_bytes;
 	*zeroed = false;
 	if (bytes == 0)
 		bytes = 1;
 	if (cls != 0)
 		return alloc_small(cls);
-	if (bytes <= LARGE_MAX && align <= HAK_SUPERSLAB_BYTES)
-		return large_alloc(bytes, align, zeroed);
+	/* With tags there is something behind each block. */
+	large_bytes = bytes + (memtag_is_on() ? MEMTAG_GRANULE_BYTES : 0);
+	if (large_bytes <= LARGE_MAX && align <= HAK_SUPERSLAB_BYTES)
+		return large_alloc(large_bytes, align, zeroed);
 	return huge_alloc(bytes, align, zeroed);
 }
 
@@ -211,6 +255,7 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 {
 	struct slow_scope scope;
 	struct tcache *tc = thread_state.tcache;
+	bool paused = memtag_pause();
 	void *p;
 	if (HAK_UNLIKELY(!slow_enter(&scope))) {
 		p = alloc_reentered(tc, bytes, align, zeroed);
@@ -222,7 +267,10 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 		if (profile_is_on() && p != NULL)
 			profile_consider(p, bytes, false);
 	}
+	if (memtag_is_on() && p != NULL)
+		p = tag_out(p, bytes);
 	slow_leave(&scope);
+	memtag_resume(paused);
 	thread_finish_attach();
 	if (limit_is_due())
 		purge_for_limit();
@@ -294,6 +342,8 @@ static void forget_sample(const void *p, const struct place *at)
 static void release(void *p, const struct place *at, const struct free_call *call)
 {
 	struct heap *h;
+	if (memtag_is_on())
+		tag_in(p, at);
 	switch (at->kind) {
 	case UNIT_LARGE:
 		large_free(at->record);
@@ -326,6 +376,8 @@ static HAK_COLD void free_checked(void *p, const struct place *at, const struct 
 	uintptr_t next;
 	if (!check_in(&b, call))
 		return;
+	if (memtag_is_on())
+		tag_in(p, at);
 	if (at->state != NULL)
 		atomic_store_relaxed(at->state, BLOCK_QUARANTINED);
 	check_quarantine(b.addr, b.usable_bytes);
@@ -348,8 +400,10 @@ static bool size_is_plausible(const struct free_call *call, size_t usable)
 	return call->origin == ORIGIN_MALLOC || aligned >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN;
 }
 
-static void free_any(void *p, const struct free_call *call)
+/* The pointer as the program has it. */
+static void free_any(void *pointer, const struct free_call *call)
 {
+	void *p = (void *)hak_untagged((uintptr_t)pointer);
 	struct place at = locate(p);
 	const char *where = at.state != NULL ? where_free(at.state) : NULL;
 	if (where == NULL)
@@ -358,6 +412,8 @@ static void free_any(void *p, const struct free_call *call)
 		report_bad_pointer(p, call->name);
 	} else if (where != NULL) {
 		report_double_free(p, call->name, where);
+	} else if (memtag_is_on() && tag_is_stale(&at, p, (uintptr_t)pointer)) {
+		report_stale_pointer(pointer, call->name);
 	} else if (HAK_UNLIKELY(options.check_full) && at.kind != UNIT_GUARD &&
 		   at.kind != UNIT_EMERGENCY) {
 		free_checked(p, &at, call);
@@ -393,10 +449,10 @@ static void free_observed(void *p, const struct free_call *call)
 void entry_free_call(void *p, const struct free_call *call)
 {
 	struct slow_scope scope;
-	bool entered;
+	bool entered, paused;
 	if (p == NULL)
 		return;
-	p = (void *)hak_untagged((uintptr_t)p);
+	paused = memtag_pause();
 	entered = slow_enter(&scope);
 	if (HAK_LIKELY(entered)) {
 		free_observed(p, call);
@@ -404,6 +460,7 @@ void entry_free_call(void *p, const struct free_call *call)
 		emergency_defer_free(p);
 	}
 	slow_leave(&scope);
+	memtag_resume(paused);
 	thread_finish_attach();
 	if (entered)
 		purge_kick();
@@ -424,15 +481,22 @@ void entry_free_sized_slow(void *p, size_t bytes, size_t align)
 
 size_t entry_usable_bytes(const void *p, const char *doing)
 {
+	uintptr_t pointer = (uintptr_t)p;
 	struct place at;
-	p = (const void *)hak_untagged((uintptr_t)p);
+	p = (const void *)hak_untagged(pointer);
 	at = locate(p);
 	if (at.kind == UNIT_NONE || (at.state != NULL && where_free(at.state) != NULL)) {
 		report_bad_pointer(p, doing);
 		return 0;
 	}
+	if (memtag_is_on() && tag_is_stale(&at, p, pointer)) {
+		report_stale_pointer((const void *)pointer, doing);
+		return 0;
+	}
 	if (HAK_UNLIKELY(options.check_full))
 		return check_bytes((uintptr_t)p, place_bytes(&at, p));
+	if (memtag_is_on() && tagged_room(&at, p).bytes != 0 && memtag_at((uintptr_t)p) != 0)
+		return memtag_bytes((uintptr_t)p, tagged_room(&at, p).bytes);
 	return place_bytes(&at, p);
 }
 
@@ -441,6 +505,8 @@ size_t entry_good_bytes(size_t bytes)
 	hak_init_once();
 	if (options.check_full)
 		return max_size(bytes, 1);
+	if (memtag_is_on() && bytes <= LARGE_MAX - MEMTAG_GRANULE_BYTES)
+		return align_up(max_size(bytes, 1), MEMTAG_GRANULE_BYTES);
 	if (bytes <= HAK_SMALL_MAX)
 		return class_bytes(size_class(bytes));
 	return entry_size_is_possible(bytes) ? align_up(bytes, os_page_bytes()) : bytes;

@@ -5,8 +5,10 @@
 #include <ucontext.h>
 
 #include "arch/context.h"
+#include "arch/inline.h"
 #include "common/atomics.h"
 #include "common/lock.h"
+#include "common/memtag.h"
 #include "common/meta.h"
 #include "common/os.h"
 #include "common/registry.h"
@@ -14,7 +16,10 @@
 #include "common/sample.h"
 #include "common/thread.h"
 
-enum { FILL_BYTE = 0xca };
+enum {
+	FILL_BYTE = 0xca,
+	EXPOSE_TAG_BITS = 0x800, /* SA_EXPOSE_TAGBITS, which older headers do not have */
+};
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_GUARD);
 static struct meta_pool records;
@@ -245,6 +250,18 @@ static bool fault_is_ours(uintptr_t addr, const ucontext_t *context)
 	return open_page(g, addr);
 }
 
+static bool fault_is_of_a_tag(uintptr_t pointer, int code, const ucontext_t *context)
+{
+	struct stack at;
+	bool late;
+	if (!memtag_is_fault(code, &late))
+		return false;
+	stack_capture_from(&at, hak_context_pc(context), hak_context_frame(context));
+	report_wrong_tag(late ? 0 : pointer, &at);
+	memtag->disable(); /* of this thread: the access is made again, and has to pass */
+	return true;
+}
+
 static void chain(int sig, siginfo_t *info, void *context)
 {
 	bool sent = info->si_code <= 0; /* by a process, not by the CPU */
@@ -262,13 +279,20 @@ static void chain(int sig, siginfo_t *info, void *context)
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
-	if (info->si_code <= 0 || !fault_is_ours((uintptr_t)info->si_addr, context))
-		chain(sig, info, context);
+	uintptr_t pointer = (uintptr_t)info->si_addr, addr = hak_untagged(pointer);
+	if (info->si_code > 0 &&
+	    (fault_is_of_a_tag(pointer, info->si_code, context) || fault_is_ours(addr, context)))
+		return;
+	if ((before_ours.sa_flags & EXPOSE_TAG_BITS) == 0 && info->si_code > 0)
+		info->si_addr = (void *)addr;
+	chain(sig, info, context);
 }
 
 void guard_install_handler(void)
 {
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	if (memtag_is_on())
+		action.sa_flags |= EXPOSE_TAG_BITS;
 	sigemptyset(&action.sa_mask);
 	if (sigaction(SIGSEGV, &action, &before_ours) != 0)
 		before_ours.sa_handler = SIG_DFL;

@@ -43,6 +43,7 @@ struct option {
 static const struct option table[] = {
 	{ .name = "HAKMEM_ON_ERROR", .value = &options.on_error_report, .words = { "abort", "report" } },
 	{ .name = "HAKMEM_CHECK", .value = &options.check_full, .words = { "default", "full" } },
+	{ .name = "HAKMEM_MTE", .value = &options.mte, .words = { "off", "sync", "async" } },
 	{ .name = "HAKMEM_SAMPLE_GUARD", .value = &options.sample_guard, .max = 1000000000 },
 	{ .name = "HAKMEM_DEBUG_TRACE", .value = &options.debug_trace, .max = 1 },
 	{ .name = "HAKMEM_STATS", .value = &options.stats_at_exit, .max = 1 },
@@ -183,7 +184,7 @@ static bool option_apply(const struct option *o, const char *s)
 enum { SHOWN_BYTES = 100 }; /* of a bad value */
 
 /* The value on one line: what is long must not push what was wanted off it, and what
- * controls a terminal or begins a new line is shown as '?'. */
+ * controls a terminal, in whatever encoding, or begins a new line is shown as '?'. */
 static void show_value(char buf[SHOWN_BYTES], const char *s)
 {
 	static const char rest[] = "...";
@@ -192,7 +193,7 @@ static void show_value(char buf[SHOWN_BYTES], const char *s)
 	if (!whole)
 		n = SHOWN_BYTES - sizeof(rest);
 	for (size_t i = 0; i < n; i++)
-		buf[i] = (unsigned char)s[i] < ' ' || s[i] == '\x7f' ? '?' : s[i];
+		buf[i] = (unsigned char)s[i] < ' ' || (unsigned char)s[i] >= 0x7f ? '?' : s[i];
 	memcpy(buf + n, whole ? "" : rest, whole ? 1 : sizeof(rest));
 }
 

@@ -14,6 +14,7 @@
 #include "common/scan.h"
 
 static size_t page_bytes = 4096;
+static int blocks_prot = PROT_READ | PROT_WRITE; /* constant once there are blocks */
 
 /* Statistics only, hence relaxed. */
 static _Atomic size_t mapped_bytes;
@@ -130,6 +131,16 @@ static void *map_or_count(size_t bytes, size_t align, int prot)
 void *os_map(size_t bytes, size_t align)
 {
 	return map_or_count(bytes, align, PROT_READ | PROT_WRITE);
+}
+
+void *os_map_blocks(size_t bytes, size_t align)
+{
+	return map_or_count(bytes, align, blocks_prot);
+}
+
+void os_tag_blocks(int prot)
+{
+	blocks_prot |= prot;
 }
 
 void *os_reserve(size_t bytes, size_t align)

@@ -18,6 +18,12 @@ void os_init(void);
  * backed by pages until touched. NULL: refused. */
 void *os_map(size_t bytes, size_t align);
 
+/* As os_map(), for blocks. */
+void *os_map_blocks(size_t bytes, size_t align);
+
+/* From now on what is mapped for blocks can have tags: mapped with `prot` too. */
+void os_tag_blocks(int prot);
+
 /* Give back address space. False: refused, it is still mapped. */
 bool os_unmap(void *p, size_t bytes);
 

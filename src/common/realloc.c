@@ -5,6 +5,7 @@
 #include "common/entry.h"
 #include "common/huge.h"
 #include "common/large.h"
+#include "common/memtag.h"
 #include "common/options.h"
 #include "common/profile.h"
 
@@ -20,7 +21,8 @@ static void *resize_kind(void *p, size_t bytes, size_t usable)
 {
 	void *record;
 	unsigned kind = registry_lookup((uintptr_t)p, &record);
-	if (kind == UNIT_LARGE && bytes > HAK_SMALL_MAX && bytes <= LARGE_MAX)
+	/* With tags a block's end is where it was asked for. */
+	if (kind == UNIT_LARGE && bytes > HAK_SMALL_MAX && bytes <= LARGE_MAX && !memtag_is_on())
 		return large_resize(record, bytes) ? p : NULL;
 	if (kind == UNIT_HUGE && bytes > LARGE_MAX)
 		return huge_resize(record, bytes);
@@ -75,16 +77,15 @@ static void *resize_checked(void *p, size_t bytes, size_t usable)
 void *entry_realloc(void *p, size_t bytes)
 {
 	size_t usable = entry_usable_bytes(p, "realloc");
-	void *q;
+	void *q, *block = (void *)hak_untagged((uintptr_t)p);
 	if (usable == 0 || !entry_size_is_possible(bytes)) /* 0: reported, and we go on */
 		return NULL;
-	p = (void *)hak_untagged((uintptr_t)p);
 	if (HAK_UNLIKELY(options.check_full))
 		return resize_checked(p, bytes, usable);
 	if (usable > HAK_SMALL_MAX) {
-		q = resize_in_scope(p, bytes, usable);
+		q = resize_in_scope(block, bytes, usable);
 		if (q != NULL)
-			return q;
+			return q == block ? p : q;
 	} else if (bytes <= usable && keep_in_place(usable, bytes)) {
 		return p;
 	}

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "arch/inline.h"
 #include "common/atomics.h"
 #include "common/check.h"
 #include "common/debug_trace.h"
@@ -10,6 +11,7 @@
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/large.h"
+#include "common/memtag.h"
 #include "common/options.h"
 #include "common/registry.h"
 #include "common/slab.h"
@@ -318,6 +320,134 @@ void report_double_free(const void *block, const char *doing, const char *how)
 	text_printf(&r.text, "%s(%p): already free: %s\n", doing, block, how);
 	text_place(&r.text, (uintptr_t)block);
 	report_end(&r, NULL, find_history((uintptr_t)block, &h));
+}
+
+/* ---- tags */
+
+void report_stale_pointer(const void *pointer, const char *doing)
+{
+	uintptr_t block = hak_untagged((uintptr_t)pointer);
+	struct history h;
+	struct report r;
+	report_begin(&r, "TLS_SLL_DOUBLE_FREE");
+	text_printf(
+		&r.text,
+		"%s(%p): a pointer to a former block: its tag is %u, that of the live block %p is "
+		"%u\n  the block was freed and its place used again since; or the pointer has "
+		"lost its tag\n",
+		doing, pointer, memtag_of((uintptr_t)pointer), (void *)block, memtag_at(block));
+	text_place(&r.text, block);
+	report_end(&r, NULL, find_history(block, &h));
+}
+
+/* A block that an access may have been meant for, or hit. */
+struct tagged_block {
+	uintptr_t addr; /* 0: none there */
+	size_t room, bytes;
+	unsigned tag;
+	bool live;
+};
+
+static struct tagged_block tagged_block(uintptr_t addr, size_t room, bool live)
+{
+	return (struct tagged_block){
+		addr, room, memtag_bytes(addr, room), memtag_at(addr), live,
+	};
+}
+
+/* Block `index` of s. */
+static struct tagged_block tagged_block_of(const struct slab *s, uint32_t index)
+{
+	uint8_t state;
+	if (index >= s->capacity) /* also before the first */
+		return (struct tagged_block){ .addr = 0 };
+	state = atomic_load_relaxed(&s->states[index]);
+	return tagged_block(s->base + index * class_bytes(s->cls), class_bytes(s->cls),
+			    state == BLOCK_LIVE || state == BLOCK_SAMPLED);
+}
+
+static bool is_meant(const struct tagged_block *b, unsigned tag)
+{
+	return b->addr != 0 && b->live && b->tag == tag;
+}
+
+/* Where the access went: beyond the live block b that the pointer is of, or, if that is not to
+ * be found, into `hit`. */
+static void wrong_tag_in(uintptr_t pointer, const struct tagged_block *b,
+			 const struct tagged_block *hit, const struct stack *stack)
+{
+	uintptr_t at = hak_untagged(pointer);
+	unsigned tag = memtag_of(pointer);
+	struct history h;
+	struct report r;
+	report_begin(&r, b != NULL ? "HAK_OVERRUN" : "HAK_USE_AFTER_FREE");
+	if (b != NULL && at < b->addr)
+		text_printf(&r.text, "access to %p, %zu bytes before the live %zu-byte block %p\n",
+			    (void *)at, b->addr - at, b->bytes, (void *)b->addr);
+	else if (b != NULL)
+		text_printf(&r.text,
+			    "access to %p, %zu bytes past the end of the live %zu-byte block %p\n",
+			    (void *)at, at - b->addr - b->bytes, b->bytes, (void *)b->addr);
+	else if (!hit->live)
+		text_printf(&r.text, "access to %p, %zu bytes into the freed %zu-byte block %p\n",
+			    (void *)at, at - hit->addr, hit->room, (void *)hit->addr);
+	else
+		text_printf(&r.text,
+			    "access to %p, %zu bytes into the live %zu-byte block %p, through a "
+			    "pointer "
+			    "to a former block there or to another block\n",
+			    (void *)at, at - hit->addr, hit->bytes, (void *)hit->addr);
+	text_printf(&r.text,
+		    "  the pointer's tag is %u, the memory's %u; sizes are whole %u bytes\n", tag,
+		    memtag_at(at), MEMTAG_GRANULE_BYTES);
+	text_place(&r.text, at);
+	report_end(&r, stack, find_history(b != NULL ? b->addr : hit->addr, &h));
+}
+
+static void wrong_tag_in_slab(uintptr_t pointer, const struct slab *s, const struct stack *stack)
+{
+	uintptr_t at = hak_untagged(pointer);
+	uint32_t index = class_block_index(s->cls, (uint32_t)(at - s->base));
+	struct tagged_block near[] = { tagged_block_of(s, index), tagged_block_of(s, index - 1),
+				       tagged_block_of(s, index + 1) };
+	/* Both beside it may have the pointer's tag; then the nearer one. */
+	bool second_half = at - s->base - index * class_bytes(s->cls) > class_bytes(s->cls) / 2;
+	const unsigned order[] = { 0, second_half ? 2 : 1, second_half ? 1 : 2 };
+	const struct tagged_block *meant = NULL;
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(order) && meant == NULL; i++)
+		if (is_meant(&near[order[i]], memtag_of(pointer)))
+			meant = &near[order[i]];
+	if (near[0].addr == 0) /* behind the last one */
+		near[0] = tagged_block(at, 0, false);
+	wrong_tag_in(pointer, meant, &near[0], stack);
+}
+
+void report_wrong_tag(uintptr_t pointer, const struct stack *stack)
+{
+	uintptr_t at = hak_untagged(pointer);
+	struct tagged_block span;
+	struct report r;
+	void *record;
+	unsigned kind = registry_lookup(at, &record);
+	if (kind >= 1 && kind <= HAK_CLASS_COUNT) {
+		wrong_tag_in_slab(pointer, slab_of_block((void *)at), stack);
+		return;
+	}
+	if (kind == UNIT_LARGE) {
+		const struct large_span *l = record;
+		span = tagged_block(l->base, (size_t)l->units * HAK_UNIT_BYTES, true);
+		wrong_tag_in(pointer, is_meant(&span, memtag_of(pointer)) ? &span : NULL, &span,
+			     stack);
+		return;
+	}
+	report_begin(&r, "HAK_USE_AFTER_FREE");
+	if (pointer == 0)
+		text_printf(&r.text, "an access past a block's end, or to a freed block, was made "
+				     "before this point; HAKMEM_MTE=sync says where\n");
+	else
+		text_printf(&r.text, "access to %p, where no block is any more\n", (void *)at);
+	text_place(&r.text, at);
+	report_end(&r, stack, NULL);
 }
 
 /* ---- entries of caches */

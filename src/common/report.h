@@ -17,6 +17,13 @@ HAK_COLD void report_bad_pointer(const void *p, const char *doing);
 /* `block` is free already; `how` says what showed it. */
 HAK_COLD void report_double_free(const void *block, const char *doing, const char *how);
 
+/* The block at `pointer` is live, but its tag is not the pointer's. */
+HAK_COLD void report_stale_pointer(const void *pointer, const char *doing);
+
+/* An access through `pointer` found memory with another tag; 0: which one is not known any
+ * more. `stack`: of the access, or of what came after it. */
+HAK_COLD void report_wrong_tag(uintptr_t pointer, const struct stack *stack);
+
 /* e, met in a cache of class cls on its way `going`, is not the start of a free block of
  * that class. */
 HAK_COLD void report_bad_entry(unsigned cls, const struct cached_block *e, const char *going);

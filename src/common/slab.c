@@ -5,6 +5,7 @@
 #include "arch/inline.h"
 #include "common/bits.h"
 #include "common/fault.h"
+#include "common/memtag.h"
 #include "common/meta.h"
 #include "common/options.h"
 #include "common/os.h"
@@ -163,6 +164,8 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	bitmap = bitmap_of(s);
 	for (unsigned w = 0; w < bitmap_words(capacity); w++)
 		bitmap[w] = word_mask(capacity, w);
+	if (memtag_is_on() && !span.zeroed)
+		memtag_clear(s->base, (size_t)s->units * HAK_UNIT_BYTES);
 	if (HAK_LIKELY(!fault_take(FAULT_UNREGISTERED)))
 		registry_set(s->base, s->units, cls, s->states);
 	atomic_add_relaxed(&live_slabs, 1);

@@ -138,7 +138,7 @@ static bool reserve_locked(void)
 	/* Under a limit on address space the last superslab may still fit. */
 	for (; p == NULL && bytes >= HAK_SUPERSLAB_BYTES;
 	     bytes = bytes > HAK_SUPERSLAB_BYTES ? HAK_SUPERSLAB_BYTES : 0)
-		p = os_map(bytes, HAK_SUPERSLAB_BYTES), pool.reserve_end = (uintptr_t)p + bytes;
+		p = os_map_blocks(bytes, HAK_SUPERSLAB_BYTES), pool.reserve_end = (uintptr_t)p + bytes;
 	pool.reserve_next = (uintptr_t)p;
 	if (p == NULL)
 		pool.reserve_end = 0;
@@ -198,7 +198,7 @@ static struct superslab *superslab_create_part_locked(unsigned units)
 	size_t bytes = (size_t)units * HAK_UNIT_BYTES;
 	/* Aligned so that it does not cross a superslab's border. */
 	size_t align = (size_t)HAK_UNIT_BYTES << (units > 1 ? bit_highest(units - 1) + 1 : 0);
-	uintptr_t p = (uintptr_t)os_map(bytes, align);
+	uintptr_t p = (uintptr_t)os_map_blocks(bytes, align);
 	uintptr_t base = align_down(p, HAK_SUPERSLAB_BYTES);
 	struct superslab *s;
 	if (p == 0)

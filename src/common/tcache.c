@@ -7,6 +7,7 @@
 #include "common/heap.h"
 #include "common/knobs.h"
 #include "common/limit.h"
+#include "common/memtag.h"
 #include "common/options.h"
 #include "common/profile.h"
 #include "common/report.h"
@@ -44,7 +45,7 @@ static unsigned capacity_for(unsigned cls)
 	unsigned diet = limit_pressure() ? PRESSURE_DIET_PERCENT
 					 : (unsigned)knob_get(HAK_KNOB_DIET_FACTOR, 0);
 	unsigned by_knob = (unsigned)knob_get(HAK_KNOB_TCACHE_CAPACITY, cls) * diet / 100;
-	if (options.rare_paths || options.check_full || options.debug_trace)
+	if (options.rare_paths || options.check_full || options.debug_trace || memtag_is_on())
 		return 0;
 	/* While allocations are sampled, each of a big class passes the slow path. */
 	if (class_bytes(cls) > atomic_load_relaxed(&profile_direct_bytes))

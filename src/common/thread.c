@@ -16,6 +16,7 @@
 #include "common/knobs.h"
 #include "common/leaks.h"
 #include "common/lock.h"
+#include "common/memtag.h"
 #include "common/missrate.h"
 #include "common/options.h"
 #include "common/os.h"
@@ -81,6 +82,7 @@ static HAK_COLD void init_once_slow(void)
 		size_class_init();
 		knob_reset_all();
 		options_load();
+		memtag_start();
 		if (options.sample_guard > 0)
 			guard_sample((uint32_t)options.sample_guard);
 		have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
@@ -114,8 +116,9 @@ __attribute__((constructor(101))) static void library_constructor(void)
 {
 	hak_init_once();
 	options_load();
+	memtag_start();
 	purge_allow_thread();
-	if (options.check_full || options.sample_guard > 0)
+	if (options.check_full || options.sample_guard > 0 || memtag_is_on())
 		guard_install_handler();
 	history_start();
 	if (options.ace_enabled || options.stats_page || (options.verbose && options.stats_at_exit))
@@ -134,8 +137,11 @@ __attribute__((destructor)) static void library_destructor(void)
 	profile_stop();
 	leaks_list();
 	statpage_stop();
-	if (options.check_full)
+	if (options.check_full) {
+		bool paused = memtag_pause();
 		check_everything();
+		memtag_resume(paused);
+	}
 	if (options.stats_at_exit)
 		stats_print_to_stderr();
 }

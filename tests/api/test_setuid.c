@@ -58,8 +58,11 @@ static int run_copy(uid_t uid, char *text, size_t size)
 		char name[] = "helper", arg[] = "--helper";
 		char stats[] = "HAKMEM_STATS=1", verbose[] = "HAKMEM_VERBOSE=1";
 		char *argv[] = { name, arg, NULL };
+		char profile[] = "HAKMEM_PROFILE=1", page[] = "HAKMEM_STATS_PAGE=1";
+		char limit[] = "HAKMEM_HARD_LIMIT=1M", check[] = "HAKMEM_CHECK=full";
+		char ace[] = "HAKMEM_ACE_ENABLED=1", bad[] = "HAKMEM_BUNDLE_WIDTH=bad";
 		char leaks[] = "HAKMEM_LEAKS=1";
-		char *envp[] = { stats, verbose, leaks, NULL };
+		char *envp[] = { leaks, stats, verbose, profile, page, limit, check, ace, bad, NULL };
 
 		dup2(fds[1], STDERR_FILENO);
 		close(fds[0]);

@@ -7,6 +7,7 @@
 #include "arch/arch.h"
 
 #include "arch/aarch64/copy.h"
+#include "arch/aarch64/memtag.h"
 #include "arch/inline.h"
 #include "arch/sysfs.h"
 #include "arch/ticks.h"
@@ -34,6 +35,8 @@ static void detect_features(struct hak_arch *a)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
+enum { CAP2_MTE = 1 << 18 }; /* HWCAP2_MTE, which older headers do not have */
+
 static void detect_features(struct hak_arch *a)
 {
 	unsigned long hwcap = getauxval(AT_HWCAP);
@@ -43,6 +46,7 @@ static void detect_features(struct hak_arch *a)
 	a->features |= feature_if(hwcap & HWCAP_LRCPC, ARCH_HAS(LRCPC));
 	a->features |= feature_if(hwcap & HWCAP_DCPOP, ARCH_HAS(DCPOP));
 	a->features |= feature_if(hwcap & HWCAP_SVE, ARCH_HAS(SVE));
+	a->features |= feature_if(getauxval(AT_HWCAP2) & CAP2_MTE, ARCH_HAS(MTE));
 }
 #endif
 
@@ -66,6 +70,7 @@ static const struct arch_variant variants[] = {
 	{ ARCH_OP_CLEAR_NT, "stnp", ARCH_HAS(ASIMD), { .clear_nt = clear_nt_stnp } },
 	{ ARCH_OP_CLEAR_NT, "zva", ARCH_HAS(ZVA), { .clear_nt = clear_nt_zva } },
 	{ ARCH_OP_NOW_NS, "cntvct", ARCH_HAS(CNTVCT), { .now_ns = ticks_now_ns } },
+	{ ARCH_OP_MEMTAG, "mte", ARCH_HAS(MTE), { .memtag = &memtag_mte } },
 };
 
 const struct arch_variants arch_native_variants = { variants, HAK_ARRAY_LEN(variants) };

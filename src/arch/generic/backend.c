@@ -29,6 +29,7 @@ static const struct arch_variant variants[] = {
 	{ ARCH_OP_COPY_NT, "memcpy", 0, { .copy_nt = copy_generic } },
 	{ ARCH_OP_CLEAR_NT, "memset", 0, { .clear_nt = clear_generic } },
 	{ ARCH_OP_NOW_NS, "clock_gettime", 0, { .now_ns = os_now_ns } },
+	{ ARCH_OP_MEMTAG, "none", 0, { .memtag = NULL } },
 };
 
 const struct arch_variants arch_generic_variants = { variants, HAK_ARRAY_LEN(variants) };

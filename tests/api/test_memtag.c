@@ -1,0 +1,423 @@
+/*
+ * HAKMEM_MTE=sync: an access past a block's end or to a freed block traps at the instruction and
+ * is reported; programs that do nothing of the kind run as ever. Under qemu-user, and on a
+ * kernel of its own, whose /init this program is then (tests/system). Skipped where memory
+ * has no tags; the case `absent`, run by memtag_absent.sh, is for there alone. The C
+ * library keeps its own malloc, since two emulators are not to be trusted with it: qemu-user 7.2
+ * cannot clear memory with tags by DC ZVA, and qemu-system 7.2 keeps the tags of two granules for
+ * a whole page, and takes those of other pages for the rest. What they cannot do is found out,
+ * said, and left out.
+ */
+#include <pthread.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+
+#include "api.h"
+#include "arch/arch.h"
+#include "arch/memtag.h"
+#include "common/os.h"
+#include "common/thread.h"
+#include "hakmem/hakmem.h"
+
+#define OVERRUN "[HAK_OVERRUN]"
+#define AFTER_FREE "[HAK_USE_AFTER_FREE]"
+#define DOUBLE_FREE "[TLS_SLL_DOUBLE_FREE]"
+
+static volatile char sink;
+
+static unsigned tag_of(const void *p)
+{
+	return (unsigned)((uintptr_t)p >> 56);
+}
+
+static int have_tags(void)
+{
+	static int answer = -1;
+	void *p;
+
+	if (answer < 0) {
+		p = test_opaque(hak_malloc(4096));
+		answer = tag_of(p) != 0;
+		hak_free(p);
+	}
+	return answer;
+}
+
+/* ---- children */
+
+static char said[65536];
+
+/* fn(size) in a child; its wait status. What it says goes to `said`. */
+static int in_child(void (*fn)(size_t), size_t size)
+{
+	const struct rlimit none = { 0, 0 };
+	size_t length = 0;
+	ssize_t n;
+	int fds[2];
+	pid_t pid;
+
+	REQUIRE(pipe(fds) == 0, "pipe failed");
+	pid = fork();
+	if (pid == 0) {
+		setrlimit(RLIMIT_CORE, &none);
+		dup2(fds[1], STDERR_FILENO);
+		close(fds[0]);
+		close(fds[1]);
+		alarm(test_scaled(20, 60));
+		fn(size);
+		_exit(0);
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], said + length, sizeof(said) - 1 - length)) > 0)
+		length += (size_t)n;
+	said[length] = '\0';
+	close(fds[0]);
+	return api_wait_child(pid, test_scaled(20000, 60000));
+}
+
+/* With a report that starts with `prefix` and has `verdict` in its first line. */
+static void expect_report(void (*fn)(size_t), size_t size, const char *prefix, const char *verdict)
+{
+	int status = in_child(fn, size);
+	const char *end = strchr(said, '\n'), *at = strstr(said, verdict);
+
+	CHECK(strncmp(said, prefix, strlen(prefix)) == 0, "%zu bytes: expected %s, found:\n%.600s",
+	      size, prefix, said);
+	CHECK(at != NULL && at < end, "%zu bytes: expected \"%s\", found:\n%.600s", size, verdict,
+	      said);
+	CHECK(strstr(said, "call stack") != NULL, "%zu bytes: no stack:\n%.600s", size, said);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
+	      "%zu bytes: expected SIGABRT, found status %#x", size, (unsigned)status);
+}
+
+/* ---- emulators */
+
+/* Has each granule a tag of its own? */
+static int tags_are_exact(void)
+{
+	static int answer = -1;
+	const struct hak_memtag *m = arch_get()->memtag;
+	uintptr_t page;
+
+	if (answer >= 0)
+		return answer;
+	page = (uintptr_t)os_map_blocks(os_page_bytes(), os_page_bytes());
+	m->set(m->choose(page, 1), MEMTAG_GRANULE_BYTES);
+	answer = m->get(page + 2 * MEMTAG_GRANULE_BYTES) == page + 2 * MEMTAG_GRANULE_BYTES;
+	os_unmap((void *)page, os_page_bytes());
+	if (!answer)
+		test_say("this emulator mixes up the tags of a page: single bytes of whole pages "
+			 "only");
+	return answer;
+}
+
+static void clear_block(size_t size)
+{
+	memset(test_opaque(hak_malloc(size)), 0, size);
+}
+
+static int clearing_works(void)
+{
+	static int answer = -1;
+
+	if (answer < 0)
+		answer = in_child(clear_block, 4096) == 0;
+	return answer;
+}
+
+/* ---- sizes */
+
+static const size_t any_sizes[] = { 1,    16,   24,    48,    64,    100,    1000,   4096,
+				    5000, 8192, 20000, 32768, 65536, 100000, 1000000 };
+static const size_t paged_sizes[] = { 4096, 8192, 16384, 32768, 65536, 131072, 524288 };
+enum { AROUND = 5 };
+
+static const size_t *sizes;
+static unsigned size_count;
+
+static void choose_sizes(void)
+{
+	sizes = tags_are_exact() ? any_sizes : paged_sizes;
+	size_count = tags_are_exact() ? sizeof(any_sizes) / sizeof(any_sizes[0])
+				      : sizeof(paged_sizes) / sizeof(paged_sizes[0]);
+}
+
+/* A block of `size` among others of its size. */
+static char *block(size_t size)
+{
+	static char *around[AROUND];
+	unsigned i;
+
+	for (i = 0; i < AROUND; i++) {
+		around[i] = test_opaque(hak_malloc(size));
+		if (tags_are_exact())
+			memset(around[i], 1, size);
+	}
+	return around[AROUND / 2];
+}
+
+static size_t granules(size_t size)
+{
+	return (size + 15) / 16 * 16;
+}
+
+/* ---- faults */
+
+static void write_behind(size_t size)
+{
+	((volatile char *)block(size))[granules(size)] = 1;
+}
+
+static void read_behind(size_t size)
+{
+	sink = ((volatile char *)block(size))[granules(size)];
+}
+
+static void write_before(size_t size)
+{
+	((volatile char *)block(size))[-1] = 1;
+}
+
+static void write_freed(size_t size)
+{
+	char *p = block(size);
+
+	hak_free(p);
+	((volatile char *)p)[size / 2] = 1;
+}
+
+static void read_freed(size_t size)
+{
+	char *p = block(size);
+
+	hak_free(p);
+	sink = ((volatile char *)p)[size - 1];
+}
+
+static char *freed_and_used_again(size_t size)
+{
+	char *p = block(size);
+	unsigned i;
+
+	hak_free(p);
+	for (i = 0; i < 100; i++)
+		if ((((uintptr_t)test_opaque(hak_malloc(size)) ^ (uintptr_t)p) & 0xffffffffffff) ==
+		    0)
+			return p;
+	_exit(6);
+}
+
+static void read_used_again(size_t size)
+{
+	sink = ((volatile char *)freed_and_used_again(size))[0];
+}
+
+static void free_used_again(size_t size)
+{
+	hak_free(freed_and_used_again(size));
+}
+
+static void realloc_used_again(size_t size)
+{
+	(void)!hak_realloc(freed_and_used_again(size), size * 2);
+}
+
+static void usable_size_used_again(size_t size)
+{
+	sink = (char)hak_usable_size(freed_and_used_again(size));
+}
+
+static void *write_in_thread(void *p)
+{
+	((volatile char *)p)[0] = 1;
+	return NULL;
+}
+
+static void write_freed_by_other_thread(size_t size)
+{
+	char *p = block(size);
+	pthread_t t;
+
+	hak_free(p);
+	if (pthread_create(&t, NULL, write_in_thread, p) != 0)
+		_exit(6);
+	pthread_join(t, NULL);
+}
+
+static void overruns(void)
+{
+	unsigned i;
+
+	for (i = 0; i < size_count; i++) {
+		expect_report(write_behind, sizes[i], OVERRUN, " 0 bytes past the end of the live");
+		expect_report(read_behind, sizes[i], OVERRUN, " 0 bytes past the end of the live");
+	}
+	for (i = 0; sizes[i] <= 4096; i++)
+		expect_report(write_before, sizes[i], OVERRUN, " 1 bytes before the live");
+}
+
+static void uses_after_free(void)
+{
+	unsigned i;
+
+	for (i = 0; i < size_count; i++) {
+		const char *verdict =
+			sizes[i] <= 32768 ? "into the freed" : "where no block is any more";
+		expect_report(write_freed, sizes[i], AFTER_FREE, verdict);
+		expect_report(read_freed, sizes[i], AFTER_FREE, verdict);
+	}
+	expect_report(write_freed_by_other_thread, sizes[0], AFTER_FREE, "into the freed");
+}
+
+/* What needs no tags is seen by the gate; these would pass it. */
+static void stale_pointers(void)
+{
+	unsigned i;
+
+	for (i = 0; sizes[i] <= 5000; i++) {
+		expect_report(read_used_again, sizes[i], AFTER_FREE, "into the live");
+		expect_report(free_used_again, sizes[i], DOUBLE_FREE,
+			      "a pointer to a former block");
+		expect_report(realloc_used_again, sizes[i], DOUBLE_FREE,
+			      "a pointer to a former block");
+		expect_report(usable_size_used_again, sizes[i], DOUBLE_FREE,
+			      "a pointer to a former block");
+	}
+}
+
+/* ---- no faults */
+
+static int need_exact_tags(void)
+{
+	if (!tags_are_exact())
+		test_skip_case("this emulator mixes up the tags of a page");
+	return tags_are_exact();
+}
+
+static void ordinary(void)
+{
+	enum { LIVE = 300 };
+	static struct {
+		unsigned char *p, value;
+		size_t size;
+	} live[LIVE];
+	unsigned ops = test_scaled(200000, 20000), i, k;
+	uint64_t rng = 1;
+	size_t n, usable;
+	unsigned char *p;
+	int resized;
+
+	if (!need_exact_tags())
+		return;
+	for (i = 0; i < ops; i++) {
+		k = (unsigned)(test_random(&rng) % LIVE);
+		n = 1 + test_random(&rng) % (i % 256 == 0 ? 2000000 : i % 16 == 0 ? 40000 : 400);
+		resized = live[k].p != NULL && i % 3 == 0; /* may have some to spare */
+		if (live[k].p != NULL) {
+			CHECK(live[k].p[0] == live[k].value &&
+				      live[k].p[live[k].size - 1] == live[k].value,
+			      "%zu bytes: content", live[k].size);
+			if (resized) {
+				p = hak_realloc(live[k].p, n);
+				usable = n < live[k].size ? n : live[k].size;
+				CHECK(p[0] == live[k].value && p[usable - 1] == live[k].value,
+				      "realloc from %zu to %zu", live[k].size, n);
+			} else {
+				hak_free(live[k].p);
+				p = i % 3 == 1 ? hak_malloc(n) : hak_aligned_alloc(64, n);
+			}
+		} else if (clearing_works()) {
+			p = hak_calloc(1, n);
+			for (usable = 0; usable < n; usable++)
+				if (p[usable] != 0)
+					break;
+			CHECK_U64(usable, n, "zeros of calloc");
+		} else {
+			p = hak_malloc(n);
+		}
+		usable = hak_usable_size(p);
+		CHECK(usable >= n && (resized || n > 1000000 || usable == granules(n)),
+		      "usable %zu of %zu", usable, n);
+		live[k].p = p;
+		live[k].size = usable;
+		live[k].value = (unsigned char)(i | 1);
+		memset(p, live[k].value, usable);
+	}
+	if (!clearing_works())
+		test_say("this emulator cannot clear memory with tags: without calloc");
+	for (k = 0; k < LIVE; k++)
+		hak_free(live[k].p);
+	hak_purge();
+}
+
+static void system_calls(void)
+{
+	char *p = hak_malloc(100);
+	int fds[2];
+
+	if (!need_exact_tags())
+		return;
+	REQUIRE(pipe(fds) == 0, "pipe failed");
+	memset(p, 7, 100);
+	CHECK(write(fds[1], p, 100) == 100, "write: %s", strerror(errno));
+	memset(p, 0, 100);
+	CHECK(read(fds[0], p, 100) == 100 && p[99] == 7, "read: %s", strerror(errno));
+	close(fds[0]);
+	close(fds[1]);
+	hak_free(p);
+}
+
+/* ---- how */
+
+#define CASE(fn)                                                                                   \
+	static void case_##fn(void)                                                                \
+	{                                                                                          \
+		if (have_tags())                                                                   \
+			choose_sizes(), fn();                                                      \
+		else                                                                               \
+			test_skip_case("memory has no tags here");                                 \
+	}
+CASE(overruns)
+CASE(uses_after_free)
+CASE(stale_pointers)
+CASE(ordinary)
+CASE(system_calls)
+
+static void absent(void)
+{
+	unsigned i;
+
+	for (i = 0; i < sizeof(any_sizes) / sizeof(any_sizes[0]); i++) {
+		void *p = hak_malloc(any_sizes[i]);
+		CHECK_U64(tag_of(p), 0, "tag");
+		hak_free(p);
+	}
+}
+
+static const struct test_case cases[] = {
+	{ "overruns", case_overruns },
+	{ "uses_after_free", case_uses_after_free },
+	{ "stale_pointers", case_stale_pointers },
+	{ "ordinary", case_ordinary },
+	{ "system_calls", case_system_calls },
+};
+static const struct test_case without[] = { { "absent", absent } };
+
+int main(int argc, char **argv)
+{
+	int rc;
+
+	hak_init_once();
+	if (argc == 2 && strcmp(argv[1], "absent") == 0)
+		return TEST_MAIN(1, argv, without);
+	if (getpid() == 1) {
+		CHECK(have_tags(), "this kernel and CPU should have tags");
+		rc = test_failures != 0 || TEST_MAIN(1, argv, cases) != 0;
+		test_say("RESULT %d", rc);
+		sync();
+		reboot(RB_POWER_OFF);
+	}
+	if (!have_tags())
+		test_skip("memory has no tags here");
+	return TEST_MAIN(argc, argv, cases);
+}
