@@ -7,8 +7,8 @@
  * every kind of unit, but only classes have an `inverse`: to a free, the others are
  * slabs in which no block starts. The cache of a thread that has no heap yet, or
  * no more, is a constant one, whose bins are empty, full, and without blocks. Only the
- * owner thread touches a cache; `top` is atomic because statistics read it from
- * elsewhere.
+ * owner thread touches a cache, with two exceptions: statistics read `top`, and
+ * tcache_notify() lowers `limit`.
  */
 #ifndef HAK_COMMON_TCACHE_H
 #define HAK_COMMON_TCACHE_H
@@ -33,7 +33,7 @@ enum {
 
 struct tcache_bin {
 	_Atomic(struct cached_block *) top;
-	struct cached_block *limit;
+	struct cached_block *limit;  /* atomic_load_word() */
 	uint64_t inverse;            /* of the class's block size; see size_class.h */
 	struct cached_block *bottom; /* the entry that stays empty; of constant caches NULL */
 };
@@ -48,7 +48,7 @@ struct tcache {
 	struct tcache_bin bins[UNIT_KINDS];
 	struct sample_clock clock;
 	struct heap *heap;
-	uint32_t knob_epoch;
+	_Atomic uint32_t knob_epoch;         /* that the cache follows; 0: has to look again */
 	uint8_t bundle[HAK_CLASS_COUNT + 1]; /* blocks moved at once */
 	uint8_t overflows[HAK_CLASS_COUNT + 1]; /* see ONE_WAY */
 	struct latency latency;
@@ -113,7 +113,8 @@ HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *state)
 {
 	struct cached_block *e = atomic_load_relaxed(&bin->top);
-	if (HAK_UNLIKELY(e >= bin->limit) || HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
+	if (HAK_UNLIKELY(e >= atomic_load_word(&bin->limit)) ||
+	    HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
 		return false;
 	atomic_store_relaxed(state, BLOCK_CACHED);
 	e++;
@@ -133,6 +134,10 @@ HAK_INLINE bool tcache_push(struct tcache *tc, unsigned cls, void *block, _Atomi
 
 /* Make an empty cache, with its entries in zeroed memory. */
 void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap *heap);
+
+/* From any thread: if the knobs have moved since the owner looked, its next free does. No more
+ * than a free that takes the slow path in vain can come of it. */
+void tcache_notify(struct tcache *tc);
 
 /* The rest are slow paths of the owner thread, which must not hold a lock. */
 
