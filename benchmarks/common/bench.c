@@ -36,6 +36,7 @@ static struct {
 	struct extra extras[MAX_EXTRA];
 	unsigned nextra;
 	uint64_t calib_before_ns;
+	uint64_t rest_ms;
 	uint64_t wall_ns, cpu_ns, minor, major;
 	uint64_t wall_at, cpu_at, minor_at, major_at;
 	bool args_checked;
@@ -146,6 +147,7 @@ void bench_init(int argc, char **argv, const char *name)
 			bench_die("unknown argument '%s' (--key=value, --quick, --json)", argv[i]);
 		bench.arg_used |= UINT64_C(1) << i;
 	}
+	bench.rest_ms = bench_param("rest", 0);
 	bench.calib_before_ns = calibrate();
 }
 
@@ -269,6 +271,12 @@ int bench_report(uint64_t ops)
 	double n = ops ? (double)ops : 1.0;
 	double wall = bench.wall_ns ? (double)bench.wall_ns : 1.0;
 
+	if (bench.rest_ms > 0) {
+		nanosleep(&(struct timespec){ .tv_sec = (time_t)(bench.rest_ms / 1000),
+					      .tv_nsec = (long)(bench.rest_ms % 1000) * 1000000 },
+			  NULL);
+		bench_extra("rss_rested_kib", (double)bench_rss_kib());
+	}
 	check_args();
 	if (!bench.json_only) {
 		printf("benchmark     %s\n", bench.name);

@@ -92,7 +92,8 @@ void bench_extra(const char *key, double value);
 /* Prints the result and returns main's exit status. In the JSON line: name,
  * ops, wall_ns, cpu_ns, ns_per_op (wall), cpu_ns_per_op, mops (wall), peak_rss_kib,
  * rss_kib, minor_faults (of the measured part), major_faults, calib_ns (a fixed
- * loop timed before and after: shows a disturbed machine), params and extra. */
+ * loop timed before and after: shows a disturbed machine), params and extra. With
+ * --rest=MS it sleeps first, and rss_rested_kib, one of extra, is what is resident then. */
 int bench_report(uint64_t ops);
 
 /* --- threads ---------------------------------------------------------------- */

@@ -19,6 +19,7 @@ void ace_controller_init(struct ace_controller *a, const struct ace_config *conf
 	ace_guard_init(&a->guard, &config->limits);
 	ace_thrift_init(&a->thrift);
 	ace_early_init(&a->early);
+	ace_rest_init(&a->rest);
 	ace_retain_init(&a->retain);
 	for (unsigned c = 0; c < ACE_CLASSES; c++)
 		ace_drain_init(&a->drains[c]);
@@ -96,10 +97,12 @@ static void correct_memory(struct ace_controller *a, const struct ace_sample *sa
 	const bool was_thrifty = a->thrift.on;
 	ace_retain_fast(&a->retain, &a->explorer, &a->settings, sample);
 	/* Who works on huge blocks has few operations, and is not idle. */
-	if (ace_retain_is_raised(&a->settings))
+	if (ace_retain_is_raised(&a->settings)) {
+		ace_rest_for_retained(&a->rest, &a->explorer, &a->settings);
 		ace_thrift_end(&a->thrift, &a->explorer, &a->settings, ACE_BECAUSE_DECLINED);
-	else
+	} else {
 		ace_thrift_fast(&a->thrift, &a->explorer, &a->settings, sample);
+	}
 	if (!was_thrifty && a->thrift.on)
 		ace_early_pause(&a->early);
 	else if (!a->thrift.on)
@@ -112,6 +115,7 @@ static void fast_loop(struct ace_controller *a, const struct ace_sample *sample)
 	if (ace_scavenge_is_pressed(&a->scavenger, sample))
 		make_way_for_pressure(a);
 	ace_scavenge_fast(&a->scavenger, &a->settings, sample);
+	ace_rest_fast(&a->rest, &a->explorer, &a->settings, sample);
 	if (trial->phase != ACE_TRYING || trial->knob != HAK_KNOB_DRAIN_THRESHOLD)
 		for (unsigned c = 1; c < ACE_CLASSES; c++)
 			ace_drain_fast(&a->drains[c], &a->settings, sample, c);
@@ -142,6 +146,7 @@ static void start_rules_again(struct ace_controller *a)
 	a->scavenger.pressed = false;
 	ace_thrift_init(&a->thrift);
 	ace_early_again(&a->early, &a->explorer, &a->settings);
+	ace_rest_again(&a->rest, &a->explorer, &a->settings);
 	for (unsigned c = 1; c < ACE_CLASSES; c++)
 		ace_drain_init(&a->drains[c]);
 }

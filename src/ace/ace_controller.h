@@ -14,6 +14,7 @@
  *	misses few again (slow)    both up again             a trial: must not lose reward
  *	huge blocks come and go    huge block cache up       ace_retain.h: the signal itself
  *	memory goes back anyway    purge delay down          ace_early.h: pages, counted
+ *	long rests                 idle delay down           ace_rest.h: bytes, and rests
  *	few operations             capacity, delay down      ace_thrift.h: their share of the work
  *	memory pressure            purge delay down          high and low mark 10 % apart
  *	idle, RSS up, pressure     none: a scavenge pass     ace_scavenge.h
@@ -33,6 +34,7 @@
 #include "ace/ace_explorer.h"
 #include "ace/ace_guard.h"
 #include "ace/ace_realloc.h"
+#include "ace/ace_rest.h"
 #include "ace/ace_retain.h"
 #include "ace/ace_scavenge.h"
 #include "ace/ace_thrift.h"
@@ -51,6 +53,7 @@ struct ace_controller {
 	struct ace_scavenger scavenger;
 	struct ace_thrift thrift;
 	struct ace_early early;
+	struct ace_rest rest;
 	struct ace_retain retain;
 	struct ace_drain drains[ACE_CLASSES]; /* [0] unused */
 	uint64_t next_slow_ns;   /* 0: no step yet */

@@ -3,6 +3,7 @@
 #include "ace/ace_cost.h"
 
 enum {
+	IDLE_OPS_PER_S = 1000,
 	/* Bursts that come every few steps are to weigh the same in each window. */
 	WINDOW_STEPS = 6,
 	/* A mean of so much must have gone back per second for it to be worth a trial. */
@@ -10,8 +11,8 @@ enum {
 	MUCH_CPU = PPM / 2,
 	SHORT_DELAY_MS = 10,
 	TOLERATED_COST = PPM / 200,
-	TOLERATED_PART = 8,              /* of the usual cost */
-	BREAK_OFF_COST = PPM / 20,       /* in one step, above the usual highest */
+	TOLERATED_PART = 8,        /* of the usual cost */
+	BREAK_OFF_COST = PPM / 20, /* in one step, above the usual highest */
 	FIRST_HOLD_STEPS = 16,
 	MAX_HOLD_STEPS = 1024,
 };
@@ -104,7 +105,8 @@ void ace_early_fast(struct ace_early *y, struct ace_explorer *e, struct ace_sett
 	int64_t cost = ace_cost_of_pages(sample);
 	y->steps++;
 	y->cost_sum += cost;
-	y->returned_sum += sample->returned_bytes_per_s;
+	if (sample->ops_per_s >= IDLE_OPS_PER_S) /* what goes back in rests is ace_rest.h's */
+		y->returned_sum += sample->returned_bytes_per_s - sample->early_bytes_per_s;
 	y->cpu_sum += sample->cpu_ppm;
 	if (cost > y->highest_cost)
 		y->highest_cost = cost;

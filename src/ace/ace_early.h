@@ -22,7 +22,7 @@ struct ace_early {
 	uint32_t steps;          /* of this window */
 	int64_t cost_sum;        /* of this window */
 	int64_t highest_cost;    /* of its steps */
-	uint64_t returned_sum;   /* bytes per second */
+	uint64_t returned_sum;   /* bytes per second, in steps with work */
 	uint64_t cpu_sum;        /* of one processor */
 	int64_t usual_cost;      /* mean of the window before the trial */
 	int64_t usual_highest;

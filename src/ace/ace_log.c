@@ -25,6 +25,9 @@ static const char *const reasons[ACE_BECAUSE_COUNT] = {
 	[ACE_BECAUSE_LIGHT_LOAD] = "light load",
 	[ACE_BECAUSE_LOAD] = "load",
 	[ACE_BECAUSE_RETURNED] = "memory goes back anyway",
+	[ACE_BECAUSE_RESTED] = "long rests",
+	[ACE_BECAUSE_SHORT_RESTS] = "short rests",
+	[ACE_BECAUSE_PAGES] = "pages come back",
 };
 
 /* In the log; the trace has the names of the knob table. */
@@ -38,6 +41,7 @@ static const char *const titles[] = {
 	[HAK_KNOB_HUGE_PAGES] = "Huge pages",
 	[HAK_KNOB_NT_THRESHOLD] = "NT copy threshold",
 	[HAK_KNOB_HUGE_CACHE_MB] = "Huge block cache",
+	[HAK_KNOB_IDLE_DELAY_MS] = "Idle delay",
 };
 
 void ace_ring_add(struct ace_ring *r, const struct ace_decision *d)

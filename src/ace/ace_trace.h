@@ -1,8 +1,8 @@
 /* A trace of ACE's work, and its replay.
  *
- * Text, one line each, in this order (version 2):
+ * Text, one line each, in this order (version 3):
  *
- *	hakmem-ace-trace 2
+ *	hakmem-ace-trace 3
  *	config SLOW_INTERVAL_NS DISCOUNT_PPM MAX_P99_NS MAX_RSS_MB MAX_CPU_PERCENT RSS_IS_DEFAULT
  *	knob NAME START PINNED                        one per knob of this build
  *	learnt NAME ARM WEIGHT REWARD                 what a playbook knew, at any place
@@ -18,7 +18,7 @@
 
 #include "ace/ace_controller.h"
 
-enum { ACE_TRACE_VERSION = 2, ACE_TRACE_LINE_BYTES = 2048 };
+enum { ACE_TRACE_VERSION = 3, ACE_TRACE_LINE_BYTES = 2048 };
 
 /* No number in a trace or a playbook is larger. It is above any real figure, and small enough to
  * add and multiply by ten. */

@@ -747,6 +747,13 @@ size_t heap_maintain_all(const struct heap_maintenance *how, bool *more)
 	return bytes;
 }
 
+void heap_notify_knobs(void)
+{
+	FOR_EACH_HEAP(h)
+	if (!is_shared(h))
+		tcache_notify(&h->tcache);
+}
+
 /* ---- figures and checks */
 
 static void count_list(const struct list_node *head, struct heap_counters *c)

@@ -72,6 +72,9 @@ bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks,
 /* A block for a thread without a heap. NULL: no memory. */
 void *heap_orphans_take_one(unsigned cls);
 
+/* The knobs have moved: let every thread look at its next free. */
+void heap_notify_knobs(void);
+
 struct heap_maintenance {
 	uint32_t delay_ms;      /* leave alone what was touched since */
 	uint32_t min_run_pages; /* shortest run of free pages worth giving back */

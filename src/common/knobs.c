@@ -54,6 +54,12 @@ static const struct hak_knob_info table[HAK_KNOB_COUNT] = {
 				     .ncandidates = 4,
 				     .default_index = 0,
 				     .candidates = { 32, 64, 128, 256 } },
+	/* The last one is never shorter than the purge delay. */
+	[HAK_KNOB_IDLE_DELAY_MS] = { .name = "idle_delay_ms",
+				     .unit = "ms",
+				     .ncandidates = 3,
+				     .default_index = 2,
+				     .candidates = { 10, 100, 10000 } },
 };
 
 _Atomic int32_t knob_values[HAK_KNOB_COUNT][HAK_CLASS_COUNT + 1];

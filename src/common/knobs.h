@@ -23,6 +23,7 @@ enum hak_knob {
 	HAK_KNOB_HUGE_PAGES,            /* read when a superslab is made */
 	HAK_KNOB_NT_THRESHOLD,          /* read at each copy of 1 MiB or more */
 	HAK_KNOB_HUGE_CACHE_MB,         /* read at each free of a huge block */
+	HAK_KNOB_IDLE_DELAY_MS,         /* read at each maintenance pass */
 	HAK_KNOB_COUNT
 };
 

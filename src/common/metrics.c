@@ -56,6 +56,7 @@ static void read_process(struct hak_metrics *m)
 	m->held_bytes = limit_held_bytes();
 	m->purge = purge_counters();
 	m->purged_bytes = os.purged_bytes + huge_unmapped_bytes();
+	m->early_bytes = purge_early_bytes();
 	m->declined_bytes = huge_declined_bytes();
 	m->lock_waits = waits.count;
 	m->lock_wait_ns = waits.ns;

@@ -29,6 +29,7 @@ struct hak_metrics {
 	uint64_t remote_batches;
 	uint64_t minor_faults, major_faults; /* of the process */
 	uint64_t purged_bytes;               /* given back to the kernel */
+	uint64_t early_bytes;    /* of these, in idle moments, before the purge delay was over */
 	uint64_t declined_bytes; /* of these, huge blocks at their free: no room to keep them */
 	struct purge_counters purge;         /* passes of the maintenance, by their length */
 

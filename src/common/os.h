@@ -79,8 +79,9 @@ struct os_faults {
 };
 struct os_faults os_faults(void); /* of the process so far */
 
-/* Processor time of the calling thread. */
+/* Processor time of the calling thread, and of all threads together. */
 uint64_t os_thread_cpu_ns(void);
+uint64_t os_process_cpu_ns(void);
 
 struct os_counters {
 	size_t mapped_bytes;

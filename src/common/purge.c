@@ -6,6 +6,7 @@
 #include "common/bits.h"
 #include "common/heap.h"
 #include "common/huge.h"
+#include "common/idle.h"
 #include "common/knobs.h"
 #include "common/limit.h"
 #include "common/lock.h"
@@ -23,9 +24,10 @@ enum {
 	/* A pass lasts 5 ms at most: when this is over, it ends with the step it is in and one of
 	 * each other kind, all well below a millisecond. */
 	PASS_BUDGET_NS = 4000000,
-	PAUSE_BUSY_MS = 10,        /* between passes while more is due */
-	PAUSE_WAITING_MS = 100,    /* while something will be due */
-	RETRY_START_MS = 10000,    /* after the system refused a thread */
+	PAUSE_BUSY_MS = 10,     /* between passes while more is due */
+	PAUSE_WAITING_MS = 100, /* while something will be due */
+	PAUSE_WATCHING_MS = 50, /* and goes back as soon as the process is idle */
+	RETRY_START_MS = 10000, /* after the system refused a thread */
 	/* Above the soft limit less is worth a pass. */
 	PRESSED_START_BYTES = START_BYTES / 16,
 };
@@ -38,6 +40,7 @@ static _Atomic uint32_t asleep;       /* futex: 1 while the thread waits for wor
 static _Atomic uint32_t next_pass_ms; /* by a slow path, without the thread */
 static _Atomic uint32_t start_not_before_ms;
 static _Atomic bool thread_allowed;
+static _Atomic uint64_t early_bytes;
 
 struct lock *purge_lock(void)
 {
@@ -131,15 +134,33 @@ static enum pass_rest phases_locked(const struct heap_maintenance *how)
 	return more ? REST_LATER : REST_NONE;
 }
 
-/* As the knobs say; while there is pressure, all at once. */
-static struct heap_maintenance how_to_maintain(void)
+/* Does memory go back earlier while the process is idle? */
+static bool watches_idle(void)
 {
+	return knob_get(HAK_KNOB_IDLE_DELAY_MS, 0) < knob_get(HAK_KNOB_PURGE_DELAY_MS, 0);
+}
+
+/* As the knobs say; while there is pressure, all at once. */
+static struct heap_maintenance how_to_maintain(bool idle)
+{
+	enum hak_knob delay =
+		idle && watches_idle() ? HAK_KNOB_IDLE_DELAY_MS : HAK_KNOB_PURGE_DELAY_MS;
 	if (limit_update_pressure())
 		return (struct heap_maintenance){ .min_run_pages = 1 };
 	return (struct heap_maintenance){
-		.delay_ms = (uint32_t)knob_get(HAK_KNOB_PURGE_DELAY_MS, 0),
+		.delay_ms = (uint32_t)knob_get(delay, 0),
 		.min_run_pages = (uint32_t)knob_get(HAK_KNOB_PARTIAL_RELEASE_PAGES, 0),
 	};
+}
+
+static uint64_t returned_bytes(void)
+{
+	return os_counters().purged_bytes + huge_unmapped_bytes();
+}
+
+uint64_t purge_early_bytes(void)
+{
+	return atomic_load_relaxed(&early_bytes);
 }
 
 static enum pass_rest pass(struct heap_maintenance how)
@@ -156,9 +177,13 @@ static enum pass_rest pass(struct heap_maintenance how)
 	return rest;
 }
 
-static enum pass_rest maintenance_pass(void)
+static enum pass_rest maintenance_pass(bool idle)
 {
-	enum pass_rest rest = pass(how_to_maintain());
+	const bool early = idle && watches_idle() && !limit_pressure();
+	const uint64_t before = returned_bytes();
+	enum pass_rest rest = pass(how_to_maintain(idle));
+	if (early)
+		atomic_add_relaxed(&early_bytes, returned_bytes() - before);
 	/* Under pressure there is always something to look after: when it ends. */
 	return rest == REST_NONE && limit_pressure() ? REST_LATER : rest;
 }
@@ -193,11 +218,22 @@ void purge_for_limit(void)
 
 /* ---- the thread */
 
+/* A thread that only hits would not look at the knobs for long. */
+static void notify_of_knobs(void)
+{
+	static uint32_t notified; /* the epoch; of the thread alone */
+	const uint32_t epoch = knob_epoch();
+	if (epoch != notified)
+		heap_notify_knobs();
+	notified = epoch;
+}
+
 /* Do what is due beside maintenance. Returns when it is due again, in ms; 0: never. */
 static uint32_t serve_others(void)
 {
 	uint32_t tick_ms = ticker_exists() ? ticker_run() : 0, page_ms = statpage_period_ms();
 	statpage_tick();
+	notify_of_knobs();
 	return tick_ms == 0 || (page_ms != 0 && page_ms < tick_ms) ? page_ms : tick_ms;
 }
 
@@ -225,17 +261,18 @@ static void wait_for_work(void)
 	/* What came in between is small, or its next slow path kicks. */
 	while (atomic_load_relaxed(&asleep) == 1)
 		futex_wait(&asleep, 1, serve_others());
+	idle_forget();
 }
 
 static void maintenance_main(void)
 {
 	for (;;) {
-		switch (maintenance_pass()) {
+		switch (maintenance_pass(idle_look())) {
 		case REST_NOW:
 			pause_ms(PAUSE_BUSY_MS);
 			break;
 		case REST_LATER:
-			pause_ms(PAUSE_WAITING_MS);
+			pause_ms(watches_idle() ? PAUSE_WATCHING_MS : PAUSE_WAITING_MS);
 			break;
 		case REST_NONE:
 			wait_for_work();
@@ -281,7 +318,7 @@ static void pass_by_caller(void)
 		return;
 	if (slow_enter(&scope)) {
 		atomic_store_relaxed(&next_pass_ms, os_now_ms() + PAUSE_WAITING_MS);
-		maintenance_pass();
+		maintenance_pass(false);
 		statpage_tick();
 	}
 	slow_leave(&scope);

@@ -43,6 +43,9 @@ struct purge_counters {
 };
 struct purge_counters purge_counters(void);
 
+/* Bytes that went back earlier than their purge delay says, since the process was idle. */
+uint64_t purge_early_bytes(void);
+
 /* In the child: the thread is gone. */
 void purge_after_fork(void);
 

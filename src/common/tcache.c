@@ -120,13 +120,14 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned count)
 
 static void follow_knobs(struct tcache *tc)
 {
-	tc->knob_epoch = knob_epoch();
+	/* Before the limits: a tcache_notify() in between has it done once more. */
+	atomic_store_relaxed(&tc->knob_epoch, knob_epoch());
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
 		unsigned capacity = capacity_for(cls);
 		unsigned count = tcache_count(tc, cls);
 		tc->bundle[cls] = (uint8_t)bundle_for(capacity);
 		if (bin_bottom(&tc->bins[cls]) != NULL)
-			tc->bins[cls].limit = bin_bottom(&tc->bins[cls]) + capacity;
+			atomic_store_word(&tc->bins[cls].limit, bin_bottom(&tc->bins[cls]) + capacity);
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
 	}
@@ -146,7 +147,7 @@ static void bin_prepare(struct tcache *tc, unsigned cls)
 	atomic_store_relaxed(&bin->top, bottom);
 	atomic_store_release(&bin->bottom, bottom);
 	atomic_compiler_fence();
-	bin->limit = bottom + capacity_for(cls);
+	atomic_store_word(&bin->limit, bottom + capacity_for(cls));
 }
 
 void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap *heap)
@@ -162,8 +163,19 @@ void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap 
 
 void tcache_refresh(struct tcache *tc)
 {
-	if (HAK_UNLIKELY(tc->knob_epoch != knob_epoch()))
+	if (HAK_UNLIKELY(atomic_load_acquire(&tc->knob_epoch) != knob_epoch()))
 		follow_knobs(tc);
+}
+
+void tcache_notify(struct tcache *tc)
+{
+	if (atomic_load_relaxed(&tc->knob_epoch) == knob_epoch())
+		return;
+	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++)
+		atomic_store_word(&tc->bins[cls].limit, bin_bottom(&tc->bins[cls]));
+	/* The owner may have followed meanwhile. Pairs with tcache_refresh(), which sees 0 only
+	 * with these limits, and then makes them anew. */
+	atomic_store_release(&tc->knob_epoch, 0);
 }
 
 void *tcache_refill(struct tcache *tc, unsigned cls)
@@ -185,6 +197,13 @@ void *tcache_refill(struct tcache *tc, unsigned cls)
 	return p;
 }
 
+static void put_one(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
+{
+	struct cached_block one = { state, block };
+	atomic_store_relaxed(state, BLOCK_CACHED);
+	heap_put(tc->heap, cls, &one, 1);
+}
+
 void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8_t *state)
 {
 	unsigned count;
@@ -193,14 +212,11 @@ void tcache_put_slow(struct tcache *tc, unsigned cls, void *block, _Atomic uint8
 	if (tcache_push(tc, cls, block, state))
 		return;
 	count = tcache_count(tc, cls);
-	if (count == 0) { /* a bin without capacity */
-		struct cached_block one = { state, block };
-		atomic_store_relaxed(state, BLOCK_CACHED);
-		heap_put(tc->heap, cls, &one, 1);
-		return;
-	}
-	bin_make_room(tc, cls, count);
-	(void)tcache_push(tc, cls, block, state);
+	if (count > 0)
+		bin_make_room(tc, cls, count);
+	/* A bin without capacity, or its limit has just been lowered. */
+	if (count == 0 || !tcache_push(tc, cls, block, state))
+		put_one(tc, cls, block, state);
 }
 
 void tcache_flush_all(struct tcache *tc)

@@ -8,8 +8,8 @@
  * slabs in which no block starts. A bin gets entries when its class is first used, from where
  * the last one's end: so a thread touches no page for classes it does not use. Until then,
  * and in the constant caches of threads that have no heap yet or no more, it is empty
- * and full. Only the owner thread touches a cache; `top` and `bottom` are atomic because
- * statistics read them from elsewhere.
+ * and full. Only the owner thread touches a cache, with two exceptions: statistics read `top`
+ * and `bottom`, and tcache_notify() lowers `limit`.
  */
 #ifndef HAK_COMMON_TCACHE_H
 #define HAK_COMMON_TCACHE_H
@@ -34,10 +34,9 @@ enum {
 
 struct tcache_bin {
 	_Atomic(struct cached_block *) top;
-	struct cached_block *limit;
+	struct cached_block *limit; /* atomic_load_word() */
 	uint64_t inverse; /* of the class's block size; see size_class.h */
-	_Atomic(struct cached_block *)
-		bottom; /* the entry that stays empty; NULL: it has none yet */
+	_Atomic(struct cached_block *) bottom; /* the entry that stays empty; NULL: it has none yet */
 };
 HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 32, "one shift leads to a bin");
 
@@ -51,7 +50,7 @@ struct tcache {
 	struct sample_clock clock;
 	struct heap *heap;
 	struct cached_block *unused; /* entries that no bin has got yet */
-	uint32_t knob_epoch;
+	_Atomic uint32_t knob_epoch;  /* that the cache follows; 0: has to look again */
 	uint8_t bundle[HAK_CLASS_COUNT + 1];    /* blocks moved at once */
 	uint8_t overflows[HAK_CLASS_COUNT + 1]; /* see ONE_WAY */
 	struct latency latency;
@@ -124,7 +123,8 @@ HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *state)
 {
 	struct cached_block *e = atomic_load_relaxed(&bin->top);
-	if (HAK_UNLIKELY(e >= bin->limit) || HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
+	if (HAK_UNLIKELY(e >= atomic_load_word(&bin->limit)) ||
+	    HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
 		return false;
 	atomic_store_relaxed(state, BLOCK_CACHED);
 	e++;
@@ -144,6 +144,10 @@ HAK_INLINE bool tcache_push(struct tcache *tc, unsigned cls, void *block, _Atomi
 
 /* Make an empty cache, with its entries in zeroed memory. */
 void tcache_init(struct tcache *tc, struct tcache_entries *entries, struct heap *heap);
+
+/* From any thread: if the knobs have moved since the owner looked, its next free does. No more
+ * than a free that takes the slow path in vain can come of it. */
+void tcache_notify(struct tcache *tc);
 
 /* The rest are slow paths of the owner thread, which must not hold a lock. */
 

@@ -208,34 +208,120 @@ static void thrift_is_not_for_the_busy(void)
 	run(20);
 	CHECK(!w.ace.thrift.on, "80000 operations per second are 1.2 %% of a processor");
 	w.sample.ops_per_s = 2000;
-	w.sample.faults_per_s = 15000;
-	run(20);
-	CHECK(!w.ace.thrift.on, "15000 pages per second are 1.5 %% of a processor");
-	w.sample.faults_per_s = 0;
-	w.sample.returned_bytes_per_s = 64 << 20;
-	run(20);
-	CHECK(!w.ace.thrift.on, "so are 64 MiB per second given back");
-	w.sample.returned_bytes_per_s = 0;
 	w.sample.waste_bytes = 1 << 20;
 	run(20);
 	CHECK(!w.ace.thrift.on, "nothing to gain");
 }
 
-/* Memory that goes back only to come again ends it, and each end doubles the wait. */
+static int32_t delay(void)
+{
+	return w.value[HAK_KNOB_PURGE_DELAY_MS][0];
+}
+
+/* Many pages that come and go are no reason to keep large caches, but to keep free memory. */
+static void thrift_keeps_pages_that_are_used(void)
+{
+	sim_init(&w, 1, 0);
+	w.sample.cpu_ppm = PPM;
+	w.sample.ops_per_s = 2000;
+	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
+	w.sample.faults_per_s = 6000;
+	run(20);
+	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], 8, "capacity");
+	CHECK_I64(delay(), 500, "delay: 6000 pages per second are 1.3 % of a processor");
+	w.sample.faults_per_s = 0;
+	w.sample.returned_bytes_per_s = 24 << 20;
+	run(20);
+	CHECK_I64(delay(), 500, "delay: so are 24 MiB per second given back");
+	w.sample.returned_bytes_per_s = 0;
+	run(3);
+	CHECK_I64(delay(), 10, "delay without such pages");
+}
+
+/* Memory that goes back only to come again ends the short delay, not the small caches, and each end
+ * doubles the wait. */
 static void thrift_ends_when_it_costs(void)
 {
 	unsigned began = 0;
 	sim_init(&w, 1, 0);
 	w.sample.ops_per_s = 1000;
-	w.sample.waste_bytes = 40 << 20;
+	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
 	for (unsigned n = 0; n < 400; n++) {
-		bool before = w.ace.thrift.on;
-		w.sample.faults_per_s = w.ace.thrift.on ? 50000 : 0;
+		const int32_t before = delay();
+		w.sample.faults_per_s = before == 10 ? 50000 : 0;
 		run(1);
-		began += w.ace.thrift.on && !before;
+		began += delay() == 10 && before == 500;
+		CHECK(n < 2 || w.value[HAK_KNOB_TCACHE_CAPACITY][1] == 8, "step %u: large caches",
+		      n);
 	}
-	/* 2, 4 ... 64 steps of waiting, each followed by 4: 126 + 24; then 68 each. */
+	/* 2, 4 ... 64 steps of waiting, each followed by 3: 126 + 18; then 67 each. */
 	CHECK(began >= 6 && began <= 10, "it began %u times", began);
+}
+
+/* ---- rests */
+
+static int32_t idle_delay(void)
+{
+	return w.value[HAK_KNOB_IDLE_DELAY_MS][0];
+}
+
+/* Work for so many steps, then none; what is freed goes back late, or early if the knob says so and
+ * the rest is not over before. */
+static void burst(unsigned busy, unsigned idle)
+{
+	w.sample.ops_per_s = SIM_OPS_PER_S;
+	w.sample.returned_bytes_per_s = w.sample.early_bytes_per_s = 0;
+	run(busy - 1);
+	if (idle_delay() == 10)
+		w.sample.early_bytes_per_s = w.sample.returned_bytes_per_s = 100 << 20;
+	run(1);
+	w.sample.ops_per_s = 0;
+	w.sample.returned_bytes_per_s = idle_delay() == 10 ? 0 : 50 << 20;
+	w.sample.early_bytes_per_s = 0;
+	run(idle);
+}
+
+static void long_rests_give_back_early(void)
+{
+	sim_init(&w, 1, 0);
+	burst(2, 1);
+	burst(2, 1);
+	CHECK_I64(idle_delay(), 10000, "rests of half a second");
+	burst(2, 2);
+	CHECK_I64(idle_delay(), 10, "a rest of a second");
+	for (unsigned n = 0; n < 200; n++)
+		burst(2, 3);
+	CHECK_U64(w.moves[HAK_KNOB_IDLE_DELAY_MS], 1, "moves");
+	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 500,
+		  "purge delay: nothing went back in vain");
+	w.sample.ops_per_s = 1;
+	w.sample.returned_bytes_per_s = 0;
+	sim_init(&w, 1, 0);
+	w.sample.ops_per_s = 0;
+	run(100);
+	CHECK_I64(idle_delay(), 10000, "a rest in which nothing goes back");
+}
+
+/* The program works again too soon: back, and seldom tried again. */
+static void short_rests_end_it(void)
+{
+	sim_init(&w, 1, 0);
+	burst(2, 2);
+	REQUIRE(idle_delay() == 10, "not begun");
+	w.sample.ops_per_s = SIM_OPS_PER_S;
+	w.sample.returned_bytes_per_s = w.sample.early_bytes_per_s = 50 << 20;
+	run(1);
+	CHECK_I64(idle_delay(), 10, "not known yet");
+	run(1);
+	CHECK_I64(idle_delay(), 10000, "after a short rest");
+	for (unsigned n = 0; n < 500; n++) {
+		burst(2, 2);
+		w.sample.ops_per_s = SIM_OPS_PER_S;
+		w.sample.early_bytes_per_s = idle_delay() == 10 ? 50 << 20 : 0;
+		run(2);
+	}
+	CHECK(w.moves[HAK_KNOB_IDLE_DELAY_MS] <= 2 * 8, "%llu moves",
+	      (unsigned long long)w.moves[HAK_KNOB_IDLE_DELAY_MS]);
 }
 
 /* Memory goes back under the default delay: a short one costs nothing, and is kept. */
@@ -299,6 +385,7 @@ static void large_blocks_are_kept(void)
 		declined(100);
 	CHECK_I64(w.value[HAK_KNOB_HUGE_CACHE_MB][0], 128, "kept per block");
 	CHECK_U64(w.moves[HAK_KNOB_HUGE_CACHE_MB], 2, "moves");
+	CHECK_I64(idle_delay(), 10, "how long they are kept in a rest");
 	CHECK(!w.ace.thrift.on, "thrift beside blocks that come and go");
 	w.sample.cgroup_limit_bytes = 100 << 20;
 	run(2);
@@ -573,7 +660,10 @@ static const struct test_case cases[] = {
 	{ "never_anything_when_idle", never_anything_when_idle },
 	{ "thrift_follows_the_load", thrift_follows_the_load },
 	{ "thrift_is_not_for_the_busy", thrift_is_not_for_the_busy },
+	{ "thrift_keeps_pages_that_are_used", thrift_keeps_pages_that_are_used },
 	{ "thrift_ends_when_it_costs", thrift_ends_when_it_costs },
+	{ "long_rests_give_back_early", long_rests_give_back_early },
+	{ "short_rests_end_it", short_rests_end_it },
 	{ "delay_is_short_where_it_is_in_vain", delay_is_short_where_it_is_in_vain },
 	{ "delay_stays_where_it_is_of_use", delay_stays_where_it_is_of_use },
 	{ "large_blocks_are_kept", large_blocks_are_kept },

@@ -87,16 +87,28 @@ static void record(void)
 	w.sample.returned_bytes_per_s = 0;
 	w.sample.waste_bytes = 50 << 20;
 	w.sample.cached_bytes = 20 << 20;
-	for (unsigned n = 0; n < 20; n++)
+	for (unsigned n = 0; n < 20; n++) {
+		w.sample.faults_per_s = n > 3 ? 50000 : 0;
 		step(2000, 20000, 0, 100000, 100);
-	for (unsigned n = 0; n < 20; n++)
+	}
+	w.sample.faults_per_s = 0;
+	w.sample.early_bytes_per_s = 10 << 20;
+	for (unsigned n = 0; n < 20; n++) {
+		w.sample.returned_bytes_per_s = n > 10 ? 10 << 20 : 0;
 		step(n % 2 * 500, 20000, 0, 600000, 500);
+	}
+	for (unsigned n = 0; n < 2; n++)
+		step(3000000, 20000, 0, 600000, 500);
+	w.sample.returned_bytes_per_s = w.sample.early_bytes_per_s = 0;
 	for (unsigned n = 0; n < 200; n++)
 		step(3000000, 20000, 0, 600000, 300 + n);
 	for (unsigned n = 0; n < 20; n++)
 		step(3000000, 20000, 0, 600000, 800);
 	for (unsigned n = 0; n < 50; n++)
 		step(3000000, 20000, 0, 200000, 300);
+	w.sample.returned_bytes_per_s = 20 << 20;
+	for (unsigned n = 0; n < 4; n++)
+		step(0, 20000, 0, 200000, 300);
 	step(3000000, 20000, 0, 200000, 2000);
 	REQUIRE(recorded.length < sizeof(trace), "the trace needs %zu bytes", recorded.length);
 }
@@ -167,7 +179,7 @@ static void damaged(void)
 	uint64_t rng = 1;
 	char *digit;
 	record();
-	trace[strlen("hakmem-ace-trace ")] = '3';
+	trace[strlen("hakmem-ace-trace ")] = '9';
 	refused(recorded.length, "another version");
 	record();
 	refused(recorded.length - 1, "the last line is not whole");

@@ -10,6 +10,8 @@
 #include "common/superslab.h"
 #include "hakmem/hakmem.h"
 
+#include <time.h>
+
 enum { MIB = 1 << 20 };
 
 static bool nothing_left(void)
@@ -59,9 +61,33 @@ static void starts(void)
 	hak_check_all();
 }
 
+/* Long before the purge delay is over, as the process does nothing but wait. */
+static void idle_is_early(void)
+{
+	const uint64_t before = purge_early_bytes();
+	uint64_t deadline = test_now_ms() + 60000;
+	unsigned char *p[8];
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
+	knob_set(HAK_KNOB_IDLE_DELAY_MS, 0, 10);
+	for (unsigned i = 0; i < 8; i++) {
+		p[i] = hak_malloc(MIB);
+		REQUIRE(p[i] != NULL, "no memory");
+		memset(p[i], 1, MIB);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		hak_free(p[i]);
+	purge_kick();
+	while (!nothing_left() && test_now_ms() < deadline)
+		nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+	CHECK(nothing_left(), "%zu bytes dirty", superslab_dirty_bytes());
+	CHECK(purge_early_bytes() - before > 0, "nothing went back early");
+	knob_reset_all();
+}
+
 static const struct test_case cases[] = {
 	{ "starts", starts },
 	{ "once", once },
+	{ "idle_is_early", idle_is_early },
 };
 
 int main(int argc, char **argv)

@@ -478,6 +478,41 @@ static void constant_caches(void)
 	}
 }
 
+/* Who only hits looks at the knobs at its next free, and no block is lost on the way. */
+static void notified(void)
+{
+	void *blocks[64];
+	setup();
+	for (unsigned i = 0; i < 64; i++)
+		blocks[i] = take(CLASS);
+	tcache_flush_all(tc);
+	tcache_notify(tc);
+	CHECK_U64(limit_of(CLASS), 64, "limit without a change");
+	for (unsigned i = 0; i < 32; i++)
+		put(CLASS, blocks[i]);
+	knob_set(HAK_KNOB_TCACHE_CAPACITY, 0, 16);
+	CHECK_U64(limit_of(CLASS), 64, "limit before the notice");
+	heap_notify_knobs();
+	CHECK_U64(limit_of(CLASS), 0, "limit after the notice");
+	put(CLASS, blocks[32]);
+	CHECK_U64(limit_of(CLASS), 16, "limit after the next free");
+	CHECK(tcache_count(tc, CLASS) <= 16, "%u blocks cached", tcache_count(tc, CLASS));
+	CHECK_U64(limit_of(CLASS + 1), 16, "limit of another class");
+	/* The owner has just followed, and the limits fall once more, as in a race. */
+	FOR_EACH_CLASS(cls)
+	tc->bins[cls].limit = tc->bins[cls].bottom;
+	put(CLASS, blocks[33]);
+	tc->knob_epoch = 0;
+	for (unsigned i = 34; i < 64; i++)
+		put(CLASS, blocks[i]);
+	CHECK_U64(limit_of(CLASS), 16, "limit after the race");
+	for (unsigned i = 0; i < 64; i++)
+		CHECK(atomic_load_relaxed(state_of(blocks[i])) != BLOCK_LIVE, "block %u is lost",
+		      i);
+	setup();
+	flush();
+}
+
 static const struct test_case cases[] = {
 	{ "first_use", first_use },
 	{ "constant_caches", constant_caches },
@@ -486,6 +521,7 @@ static const struct test_case cases[] = {
 	{ "sound_runs", sound_runs },
 	{ "refill_and_flush", refill_and_flush },
 	{ "one_way", one_way },
+	{ "notified", notified },
 	{ "smaller_limit_flushes", smaller_limit_flushes },
 	{ "membership", membership },
 	{ "rare_paths", rare_paths },
