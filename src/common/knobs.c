@@ -26,7 +26,7 @@ static const struct hak_knob_info table[HAK_KNOB_COUNT] = {
 				  .candidates = { HUGE_PAGES_OFF, HUGE_PAGES_FILLING,
 						  HUGE_PAGES_ALWAYS } },
 	/* The last one is as good as never. */
-	[HAK_KNOB_NT_THRESHOLD] = { .name = "nt_threshold", .unit = "percent of the last-level cache",
+	[HAK_KNOB_NT_THRESHOLD] = { .name = "nt_threshold", .unit = "percent of LLC",
 				    .ncandidates = 7, .default_index = 2,
 				    .candidates = { 6, 12, 25, 50, 100, 200, 100000 } },
 	[HAK_KNOB_HUGE_CACHE_MB] = { .name = "huge_cache_mb", .unit = "MiB", .ncandidates = 4,
