@@ -2,8 +2,8 @@
 #
 #   hakmem_embed(OUT HEADER TYPE NAME FILE [NAME FILE]...)
 #
-# OUT defines, for each NAME, `const struct TYPE NAME = { text, length }` of HEADER. An empty FILE is an
-# empty text. The files go into a page between tags, so none may have the end of a script in it.
+# OUT defines, for each NAME, `const struct TYPE NAME = { text, length }` of HEADER. For NONE in place of a FILE the text
+# is empty. The files go into a page between tags, so none may have the end of a script in it.
 function(hakmem_embed out header type)
 	set(text "/* Made by CMake: do not edit. */\n#include \"${header}\"\n")
 	set(rest ${ARGN})

@@ -61,6 +61,22 @@ static bool grow(struct reader *r, void **array, uint32_t *room, size_t item)
 	return true;
 }
 
+/* ---- lines */
+
+static const char head_mark[] = "heap profile: ";
+static const char mappings_mark[] = "\nMAPPED_LIBRARIES:\n";
+
+/* The line at *text, as a string of its own, since sscanf() goes to a string's end; *text becomes
+ * the next one. */
+static char *take_line(char **text)
+{
+	char *line = *text;
+	*text += strcspn(line, "\n");
+	if (**text != '\0')
+		*(*text)++ = '\0';
+	return line;
+}
+
 /* ---- names of addresses */
 
 static bool parse_mapping(const char *line, struct mapping *m)
@@ -71,7 +87,7 @@ static bool parse_mapping(const char *line, struct mapping *m)
 		   &m->offset, &at) != 3 ||
 	    at == 0 || line[at] != '/')
 		return false;
-	snprintf(m->path, sizeof(m->path), "%.*s", (int)strcspn(line + at, "\n"), line + at);
+	snprintf(m->path, sizeof(m->path), "%s", line + at);
 	return m->start < m->end;
 }
 
@@ -81,16 +97,14 @@ static bool is_behind(const struct reader *r, const struct mapping *m)
 	return r->nmappings == 0 || m->start >= r->mappings[r->nmappings - 1].end;
 }
 
-static void read_mappings(struct reader *r, const char *text)
+static void read_mappings(struct reader *r, char *text)
 {
 	r->mappings = calloc(MAX_MAPPINGS, sizeof(*r->mappings));
 	r->no_memory |= r->mappings == NULL;
-	while (r->mappings != NULL && text != NULL && r->nmappings < MAX_MAPPINGS) {
+	while (r->mappings != NULL && *text != '\0' && r->nmappings < MAX_MAPPINGS) {
 		struct mapping *m = &r->mappings[r->nmappings];
-		if (parse_mapping(text, m) && is_behind(r, m))
+		if (parse_mapping(take_line(&text), m) && is_behind(r, m))
 			r->nmappings++;
-		text = strchr(text, '\n');
-		text = text == NULL ? NULL : text + 1;
 	}
 }
 
@@ -294,7 +308,7 @@ static bool read_stack(struct reader *r, const char *line)
 		char *end;
 		while (line[at] == ' ')
 			at++;
-		if (line[at] == '\n' || line[at] == '\0')
+		if (line[at] == '\0')
 			break;
 		frames[n] = strtoull(line + at, &end, 16);
 		if (end == line + at || frames[n] < 2)
@@ -311,28 +325,25 @@ static bool read_stack(struct reader *r, const char *line)
 
 /* ---- the file */
 
-static const char *next_line(const char *line)
+static const char *read_text(struct reader *r, char *text)
 {
-	line = strchr(line, '\n');
-	return line == NULL || line[1] == '\0' ? NULL : line + 1;
-}
-
-static const char *read_text(struct reader *r, const char *text)
-{
-	static const char mappings[] = "\nMAPPED_LIBRARIES:\n";
-	const char *end = strstr(text, mappings);
+	char *mappings = strstr(text, mappings_mark);
 	uint32_t rate = 0;
-	if (sscanf(text, "heap profile: %*u: %*u [ %*u: %*u] @ heap_v2/%" SCNu32, &rate) != 1)
-		return "this is no heap profile of the kind heap_v2";
-	if (end == NULL)
+	if (mappings == NULL && strncmp(text, head_mark, strlen(head_mark)) == 0)
 		return "the profile is cut off: its list of mapped files is missing";
+	if (mappings != NULL)
+		*mappings = '\0';
+	if (sscanf(take_line(&text), "heap profile: %*u: %*u [ %*u: %*u] @ heap_v2/%" SCNu32,
+		   &rate) != 1 ||
+	    mappings == NULL)
+		return "this is no heap profile of the kind heap_v2";
 	r->profile->rate = rate;
-	read_mappings(r, end + strlen(mappings));
-	for (const char *line = next_line(text); line != NULL && line < end && !r->no_memory;
-	     line = next_line(line)) {
+	read_mappings(r, mappings + strlen(mappings_mark));
+	while (*text != '\0' && !r->no_memory) {
+		const char *line = take_line(&text);
 		if (r->profile->nstacks == MAX_STACKS)
 			return "the profile has too many stacks";
-		if (line[0] != '\n' && !read_stack(r, line))
+		if (line[0] != '\0' && !read_stack(r, line))
 			return "the profile has a damaged line";
 	}
 	return r->no_memory ? "there is no memory for the profile" : NULL;
