@@ -3,7 +3,6 @@
 #include "unit.h"
 
 #include "common/entry.h"
-#include "common/large.h"
 #include "common/report.h"
 #include "common/slab.h"
 #include "common/superslab.h"
