@@ -113,7 +113,8 @@ HAK_INLINE void *tcache_pop(struct tcache *tc, unsigned cls)
 HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *state)
 {
 	struct cached_block *e = atomic_load_relaxed(&bin->top);
-	if (HAK_UNLIKELY(e >= bin->limit) || HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
+	if (HAK_UNLIKELY(e >= bin->limit) ||
+	    (HAKMEM_CHECKS && HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE)))
 		return false;
 	atomic_store_relaxed(state, BLOCK_CACHED);
 	e++;
