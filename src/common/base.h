@@ -38,6 +38,12 @@
 
 /* Three strengths of check: HAK_STATIC_ASSERT at build time, HAK_ASSERT in dev
  * builds (constant time), and the ..._check() walks of each module. */
+/* 0 only to measure what the checks of the default level cost: what they would find is then
+ * undefined. */
+#ifndef HAKMEM_CHECKS
+#define HAKMEM_CHECKS 1
+#endif
+
 #ifndef HAKMEM_DEV
 #define HAKMEM_DEV 0
 #endif

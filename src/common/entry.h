@@ -108,7 +108,7 @@ HAK_INLINE bool entry_free_hit_of(void *p, unsigned cls)
 		return false;
 	unit = registry_unit_of(addr);
 	tag = unit_tag(unit);
-	if (cls != ENTRY_ANY_CLASS && HAK_UNLIKELY(tag_kind(tag) != cls))
+	if (HAKMEM_CHECKS && cls != ENTRY_ANY_CLASS && HAK_UNLIKELY(tag_kind(tag) != cls))
 		return false;
 	bin = tcache_bin(thread_state.tcache, tag_kind(tag));
 	return HAK_LIKELY(entry_locate(p, unit, tag, bin->inverse, &state)) &&

@@ -8,7 +8,7 @@
  * an even number of them. A freed block gets another tag, which the next block there keeps.
  *
  * So an access past a block's end or before its start, and one to a block that was freed last or
- * is used again for the first time, traps for certain; later reuse has a chance in 7.
+ * is used again for the first time, traps for certain; after more reuse one in about seven passes.
  *
  * Blocks of slabs and large ones only: a huge block would have to be touched whole.
  *

@@ -75,7 +75,7 @@ HAK_INLINE bool block_starts(uint64_t inverse, uint64_t offset, uint64_t *index)
 {
 	unsigned __int128 product = (unsigned __int128)inverse * offset;
 	*index = (uint64_t)(product >> 64);
-	return (uint64_t)product < inverse;
+	return HAKMEM_CHECKS ? (uint64_t)product < inverse : inverse != 0;
 }
 
 /* Smallest class of at least `bytes` whose blocks all lie at multiples of

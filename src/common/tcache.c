@@ -72,7 +72,7 @@ static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 static unsigned only_sound(unsigned cls, struct cached_block *entries, unsigned n,
 			   const char *going)
 {
-	unsigned sound = slab_sound_run(cls, entries, n);
+	unsigned sound = HAKMEM_CHECKS ? slab_sound_run(cls, entries, n) : n;
 	for (unsigned i = sound; i < n; i++) {
 		if (HAK_LIKELY(slab_entry_is_sound(cls, &entries[i])))
 			entries[sound++] = entries[i];

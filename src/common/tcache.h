@@ -124,7 +124,7 @@ HAK_INLINE bool bin_push(struct tcache_bin *bin, void *block, _Atomic uint8_t *s
 {
 	struct cached_block *e = atomic_load_relaxed(&bin->top);
 	if (HAK_UNLIKELY(e >= atomic_load_word(&bin->limit)) ||
-	    HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE))
+	    (HAKMEM_CHECKS && HAK_UNLIKELY(atomic_load_relaxed(state) != BLOCK_LIVE)))
 		return false;
 	atomic_store_relaxed(state, BLOCK_CACHED);
 	e++;

@@ -3,7 +3,7 @@ _hakmem()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
 	local commands="run doctor top list ctl advise replay report export help"
-	local knobs="tcache_capacity drain_threshold partial_release_pages diet_factor bundle_width purge_delay_ms huge_pages nt_threshold huge_cache_mb"
+	local knobs="tcache_capacity drain_threshold partial_release_pages diet_factor bundle_width purge_delay_ms huge_pages nt_threshold huge_cache_mb idle_delay_ms"
 	local pids
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
