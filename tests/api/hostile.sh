@@ -56,7 +56,7 @@ for value in '' $'\xff\xfe\x9b1m' $'\e[31m\n\r\t' 99999999999999999999 -1 0x10 '
 	all=()
 	for name in $names; do
 		case $name in
-		*_TRACE | *_PLAYBOOK) [[ $name == HAKMEM_DEBUG_TRACE ]] || continue ;; # any path is one
+		*_TRACE | *_PLAYBOOK | *_LEAKS) [[ $name == HAKMEM_DEBUG_TRACE ]] || continue ;; # any path is one
 		esac
 		all+=("$name=$value")
 	done

@@ -6,7 +6,8 @@ set -euo pipefail
 
 lib=${HAKMEM_SHARED_LIB:?run by CTest, which names the library}
 static=${HAKMEM_STATIC_LIB:?run by CTest, which names the archive}
-readelf=${READELF:-readelf}
+# That of GNU, which knows these notes; LLVM's does not at 14. It reads any machine's.
+readelf=$(command -v readelf || echo "${READELF:-readelf}")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
