@@ -8,10 +8,14 @@ enum {
 	MANY_OPS = PPM / 50,
 	FEW_PAGES = PPM / 100,
 	MANY_PAGES = PPM / 50,
-	/* What is let go when it begins goes back in one or two steps. */
-	COSTLY_STEPS = 3,
+	COSTLY_STEPS = 2,
 	FIRST_STEPS = 2,
-	MAX_STEPS = 64,
+	/* After an end so many times as many steps, to a maximum. A step in which pages come back is
+	 * dear, one with small caches is not. */
+	CACHES_TIMES = 2,
+	CACHES_MAX_STEPS = 64,
+	PAGES_TIMES = 8,
+	PAGES_MAX_STEPS = 1024,
 	/* So long without an end, and the next beginning is as soon as the first. */
 	TRUSTED_STEPS = 64,
 	MIN_WASTE_BYTES = 4 << 20,
@@ -42,13 +46,14 @@ static bool saving_may_begin(struct ace_saving *v, bool cheap)
 	return v->steps >= v->needed_steps;
 }
 
-static void saving_ended(struct ace_saving *v, uint32_t on_steps)
+static void saving_ended(struct ace_saving *v, uint32_t on_steps, uint32_t times,
+			 uint32_t max_steps)
 {
 	v->steps = 0;
 	if (on_steps >= TRUSTED_STEPS)
 		v->needed_steps = FIRST_STEPS;
-	else if (v->needed_steps < MAX_STEPS)
-		v->needed_steps *= 2;
+	else if (v->needed_steps < max_steps)
+		v->needed_steps *= times;
 }
 
 /* To the thrifty value; not up, if the user's default is below it. */
@@ -79,7 +84,7 @@ static void stop_early(struct ace_thrift *t, struct ace_explorer *e, struct ace_
 	if (!t->early)
 		return;
 	t->early = false;
-	saving_ended(&t->pages, t->early_steps);
+	saving_ended(&t->pages, t->early_steps, PAGES_TIMES, PAGES_MAX_STEPS);
 	put_back(e, s, HAK_KNOB_PURGE_DELAY_MS, reason);
 }
 
@@ -89,7 +94,7 @@ void ace_thrift_end(struct ace_thrift *t, struct ace_explorer *e, struct ace_set
 	if (!t->on)
 		return;
 	t->on = false;
-	saving_ended(&t->caches, t->on_steps);
+	saving_ended(&t->caches, t->on_steps, CACHES_TIMES, CACHES_MAX_STEPS);
 	put_back(e, s, HAK_KNOB_TCACHE_CAPACITY, reason);
 	stop_early(t, e, s, reason);
 	ace_explorer_rebase(e);
@@ -108,7 +113,8 @@ static void follow_pages(struct ace_thrift *t, struct ace_explorer *e, struct ac
 		return;
 	}
 	t->early_steps++;
-	t->costly_steps = cost > MANY_PAGES ? t->costly_steps + 1 : 0;
+	/* What is let go when it begins is no sign of pages that come back. */
+	t->costly_steps = t->early_steps > 1 && cost > MANY_PAGES ? t->costly_steps + 1 : 0;
 	if (t->costly_steps >= COSTLY_STEPS)
 		stop_early(t, e, s, ACE_BECAUSE_PAGES);
 }

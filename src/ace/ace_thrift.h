@@ -4,8 +4,8 @@
  * No trial is needed: it begins only where malloc would be 1 % of the work even if no call was a
  * hit, and it ends when that is 2 %. Free memory goes back at once where the pages that come and go
  * are 1 % of the work, until they are more than 2 % for several steps; caches stay small then.
- * Each end doubles the steps that the next beginning takes, so a load that comes and goes cannot make
- * the knobs swing. Nothing is judged meanwhile.
+ * Each end doubles the steps that the next beginning takes, of those of pages makes them eight times as
+ * many, so a load that comes and goes cannot make the knobs swing. Nothing is judged meanwhile.
  *
  * Not for a program that does nothing at all: what it has freed goes back as it is, caches of
  * threads that sleep cannot be reached, and the next burst would find everything slow.
