@@ -173,7 +173,7 @@ static HAK_COLD void reclaim(void)
 static void *alloc_any(size_t bytes, size_t align, bool *zeroed)
 {
 	void *p;
-	if (!entry_size_is_possible(bytes) || align > PTRDIFF_MAX)
+	if (!entry_size_is_possible(bytes) || !entry_size_is_possible(align))
 		return NULL;
 	p = alloc_once(bytes, align, zeroed);
 	if (HAK_UNLIKELY(p == NULL)) {

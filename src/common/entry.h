@@ -48,10 +48,11 @@ size_t entry_usable_bytes(const void *p, const char *doing);
 /* Usable bytes of a block made for `bytes`; `bytes` if there can be none. */
 size_t entry_good_bytes(size_t bytes);
 
-/* Blocks of more than this are refused: their ends could not be subtracted. */
+/* No machine of ours has more than 56 bits of addresses (x86_64 with five levels of page tables): what
+ * is larger is refused without asking the kernel, and without giving up what is kept. */
 HAK_INLINE bool entry_size_is_possible(size_t bytes)
 {
-	return bytes <= PTRDIFF_MAX;
+	return bytes <= (size_t)1 << 56;
 }
 
 /* A block from the thread cache; NULL: entry_malloc_slow() has to find one, or it is time
