@@ -161,11 +161,13 @@ static uintptr_t first_block(void)
 	exit(1);
 }
 
+enum { LARGE_BYTES = 300 * 1024 };
+
 static uintptr_t large_block(void)
 {
 	uintptr_t p;
 	do
-		p = (uintptr_t)entry_malloc(300 * 1024);
+		p = (uintptr_t)entry_malloc(LARGE_BYTES);
 	while (p % HAK_UNIT_BYTES == 0);
 	return p;
 }
@@ -222,6 +224,7 @@ static void flush_before_first(void *arg)
 static void bad_pointers(void)
 {
 	size_t before = HAK_COLOUR_BYTES;
+	char words[64];
 	unit_child_aborts(free_before_first, &before,
 			  "points before the first block of a slab of class 58\n");
 	unit_child_aborts(free_before_first, &before,
@@ -233,8 +236,9 @@ static void bad_pointers(void)
 	unit_child_aborts(free_twice, NULL, "already free: it is in a thread's cache");
 	unit_child_aborts(flush_before_first, NULL,
 			  "points before the first block of a slab: going");
-	unit_child_aborts(free_before_large, NULL,
-			  "points 256 bytes before a live 307200-byte block");
+	snprintf(words, sizeof(words), "points 256 bytes before a live %zu-byte block",
+		 entry_good_bytes(LARGE_BYTES));
+	unit_child_aborts(free_before_large, NULL, words);
 	unit_child_aborts(free_large_twice, NULL, "[TLS_SLL_DOUBLE_FREE] hakmem: free(");
 }
 
