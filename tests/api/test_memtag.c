@@ -142,6 +142,12 @@ static void choose_sizes(void)
 				      : sizeof(paged_sizes) / sizeof(paged_sizes[0]);
 }
 
+/* Where tags of a page are mixed up, one of whole pages: blocks may begin in the middle of one. */
+static char *alloc(size_t size)
+{
+	return test_opaque(tags_are_exact() ? hak_malloc(size) : hak_aligned_alloc(4096, size));
+}
+
 /* A block of `size` among others of its size. */
 static char *block(size_t size)
 {
@@ -149,7 +155,7 @@ static char *block(size_t size)
 	unsigned i;
 
 	for (i = 0; i < AROUND; i++) {
-		around[i] = test_opaque(hak_malloc(size));
+		around[i] = alloc(size);
 		if (tags_are_exact())
 			memset(around[i], 1, size);
 	}
@@ -201,8 +207,7 @@ static char *freed_and_used_again(size_t size)
 
 	hak_free(p);
 	for (i = 0; i < 100; i++)
-		if ((((uintptr_t)test_opaque(hak_malloc(size)) ^ (uintptr_t)p) & 0xffffffffffff) ==
-		    0)
+		if ((((uintptr_t)alloc(size) ^ (uintptr_t)p) & 0xffffffffffff) == 0)
 			return p;
 	_exit(6);
 }
