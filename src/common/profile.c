@@ -53,7 +53,7 @@ static _Atomic uint64_t random_state, live_samples;
 /* Of 2^64 blocks of the class that are looked at, so many are sampled. */
 static _Atomic uint64_t class_threshold[HAK_CLASS_COUNT + 1];
 
-static _Atomic bool tracer_started; /* the rate is a tracer's, not the user's */
+static _Atomic uint32_t tracer_started; /* 1: the rate is a tracer's, not the user's */
 
 HAK_PROBE_DEFINE(otel_memory, alloc);
 HAK_PROBE_DEFINE(otel_memory, free);
@@ -251,26 +251,27 @@ static int set_rate(uint32_t rate)
 
 int profile_set_rate(uint32_t rate)
 {
-	atomic_store_relaxed(&tracer_started, false);
+	atomic_store_relaxed(&tracer_started, 0);
 	return set_rate(rate);
 }
 
 /* Sampling begins when a tracer comes, and ends when it is gone. Returns the rate. */
 static uint32_t follow_tracer(void)
 {
-	bool listens = HAK_PROBE_IS_ON(otel_memory, alloc), expected = false;
+	bool listens = HAK_PROBE_IS_ON(otel_memory, alloc);
+	uint32_t expected = 0;
 	uint32_t rate = profile_rate();
-	if (HAK_LIKELY(rate != 0 && (listens || !atomic_load_relaxed(&tracer_started))))
+	if (HAK_LIKELY(rate != 0 && (listens || atomic_load_relaxed(&tracer_started) == 0)))
 		return rate;
 	if (!listens) {
 		if (rate != 0)
 			profile_set_rate(0);
 		return 0;
 	}
-	if (!atomic_cas_acquire(&tracer_started, &expected, true))
+	if (!atomic_cas_acquire(&tracer_started, &expected, 1))
 		return 0; /* another thread is at it */
 	if (set_rate(PROFILE_TRACER_RATE) != 0)
-		atomic_store_relaxed(&tracer_started, false);
+		atomic_store_relaxed(&tracer_started, 0);
 	return profile_rate();
 }
 
