@@ -14,9 +14,10 @@
 
 enum { MIB = 1 << 20 };
 
+/* Under the lock: while an extent is cut, huge_cached_bytes() is 0 for a moment. */
 static bool nothing_left(void)
 {
-	return superslab_dirty_bytes() == 0 && huge_cached_bytes() == 0;
+	return superslab_dirty_bytes() == 0 && huge_counters().cached_bytes == 0;
 }
 
 static void give_back(void)
