@@ -70,6 +70,8 @@ static void thread_exit(void *heap)
 		counters_stop();
 	}
 	slow_leave(&scope);
+	/* What the thread kept is free now, and the program may never call us again. */
+	purge_kick();
 }
 
 static HAK_COLD void init_once_slow(void)

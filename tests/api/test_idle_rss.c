@@ -167,6 +167,51 @@ static void all_in_exited_thread(void)
 			"allocated and freed by a thread that ended");
 }
 
+enum { CACHING_THREADS = 64, CACHED_PER_SIZE = 16, CACHED_SIZES = 8, CACHED_FIRST_BYTES = 1024 };
+static pthread_barrier_t all_freed;
+
+/* What is freed here fits into the thread's caches. */
+static void *free_into_caches(void *arg)
+{
+	char *mine[CACHED_SIZES][CACHED_PER_SIZE];
+	(void)arg;
+	for (unsigned size = 0; size < CACHED_SIZES; size++)
+		for (unsigned i = 0; i < CACHED_PER_SIZE; i++) {
+			const size_t bytes = (size + 1) * CACHED_FIRST_BYTES;
+			mine[size][i] = api.malloc(bytes);
+			REQUIRE(mine[size][i], "malloc(%zu) failed", bytes);
+			memset(mine[size][i], 1, bytes);
+		}
+	for (unsigned size = 0; size < CACHED_SIZES; size++)
+		for (unsigned i = 0; i < CACHED_PER_SIZE; i++)
+			api.free(mine[size][i]);
+	pthread_barrier_wait(&all_freed);
+	return NULL;
+}
+
+/* Their caches are emptied when they end, and then nobody calls the allocator any more. */
+static void many_threads_end(void)
+{
+	pthread_t t[CACHING_THREADS];
+	size_t before = api_rss_bytes(), full, rss;
+	const size_t freed = (size_t)CACHING_THREADS * CACHED_PER_SIZE * CACHED_FIRST_BYTES *
+			     CACHED_SIZES * (CACHED_SIZES + 1) / 2;
+
+	pthread_barrier_init(&all_freed, NULL, CACHING_THREADS + 1);
+	for (unsigned i = 0; i < CACHING_THREADS; i++)
+		REQUIRE(pthread_create(&t[i], NULL, free_into_caches, NULL) == 0, "pthread_create failed");
+	pthread_barrier_wait(&all_freed);
+	full = api_rss_bytes();
+	for (unsigned i = 0; i < CACHING_THREADS; i++)
+		pthread_join(t[i], NULL);
+	api_sleep_ms(IDLE_MS);
+	rss = api_rss_bytes();
+	test_say("RSS %zu KiB before, %zu KiB with %zu KiB in caches, %zu KiB %d ms after the threads ended",
+		 before >> 10, full >> 10, freed >> 10, rss >> 10, (int)IDLE_MS);
+	CHECK(rss <= before + freed / 4, "expected <= %zu KiB, found %zu KiB",
+	      (before + freed / 4) >> 10, rss >> 10);
+}
+
 /* 90 % freed at random: reported; the rest must be whole. */
 static void trim_after_random_frees(void)
 {
@@ -258,6 +303,7 @@ ISOLATED(few_survivors)
 ISOLATED(other_thread_frees)
 ISOLATED(living_thread_frees)
 ISOLATED(owner_exits_first)
+ISOLATED(many_threads_end)
 ISOLATED(all_in_exited_thread)
 ISOLATED(trim_after_random_frees)
 ISOLATED(trim_after_clustered_frees)
@@ -269,6 +315,7 @@ static const struct test_case cases[] = {
 	{ "other_thread_frees", case_other_thread_frees },
 	{ "living_thread_frees", case_living_thread_frees },
 	{ "owner_exits_first", case_owner_exits_first },
+	{ "many_threads_end", case_many_threads_end },
 	{ "all_in_exited_thread", case_all_in_exited_thread },
 	{ "trim_after_random_frees", case_trim_after_random_frees },
 	{ "trim_after_clustered_frees", case_trim_after_clustered_frees },
