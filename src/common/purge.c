@@ -104,7 +104,8 @@ static bool phase_run_locked(enum phase phase, const struct heap_maintenance *ho
 	switch (phase) {
 	case PHASE_HUGE:
 		huge_purge_until(how->delay_ms, how->deadline_ns);
-		return huge_cached_bytes() > 0;
+		/* Under the lock: while an extent is cut there seems to be less. */
+		return huge_counters().cached_bytes > 0;
 	case PHASE_HEAPS:
 		heap_maintain_all(how, &more);
 		return more;
@@ -254,11 +255,20 @@ static void pause_ms(uint32_t ms)
 	}
 }
 
+static bool is_worth_a_pass(void)
+{
+	return pending_bytes() >= (limit_pressure() ? PRESSED_START_BYTES : START_BYTES);
+}
+
 /* Wait until purge_kick() sees work. */
 static void wait_for_work(void)
 {
 	atomic_store_relaxed(&asleep, 1);
-	/* What came in between is small, or its next slow path kicks. */
+	/* What the last pass had passed by already did not kick. Pairs with the fence in
+	 * thread_exit(): either that kick sees `asleep`, or its work is seen here. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (is_worth_a_pass())
+		atomic_store_relaxed(&asleep, 0);
 	while (atomic_load_relaxed(&asleep) == 1)
 		futex_wait(&asleep, 1, serve_others());
 	idle_forget();
@@ -279,11 +289,6 @@ static void maintenance_main(void)
 			break;
 		}
 	}
-}
-
-static bool is_worth_a_pass(void)
-{
-	return pending_bytes() >= (limit_pressure() ? PRESSED_START_BYTES : START_BYTES);
 }
 
 static bool has_come(uint32_t time_ms)
@@ -335,7 +340,8 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (may_start_thread() && (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
+		if (may_start_thread() &&
+		    (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
 			start_thread();
 		else if (is_worth_a_pass() || statpage_is_due())
 			pass_by_caller();
