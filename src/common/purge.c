@@ -1,6 +1,7 @@
 #include "common/purge.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "common/background.h"
 #include "common/bits.h"
@@ -40,6 +41,7 @@ static _Atomic uint32_t asleep;       /* futex: 1 while the thread waits for wor
 static _Atomic uint32_t next_pass_ms; /* by a slow path, without the thread */
 static _Atomic uint32_t start_not_before_ms;
 static _Atomic bool thread_allowed;
+static _Atomic pid_t process; /* that the thread may be of */
 static _Atomic uint64_t early_bytes;
 
 struct lock *purge_lock(void)
@@ -51,6 +53,7 @@ void purge_allow_thread(void)
 {
 	atomic_store_relaxed(&start_not_before_ms, os_now_ms());
 	atomic_store_relaxed(&next_pass_ms, os_now_ms());
+	atomic_store_relaxed(&process, getpid());
 	atomic_store_relaxed(&thread_allowed, true);
 }
 
@@ -302,6 +305,13 @@ static bool may_start_thread(void)
 	       has_come(atomic_load_relaxed(&start_not_before_ms));
 }
 
+/* Not in the child of a vfork(), which runs on its parent's memory: the thread would be the
+ * child's, end with it, and leave the parent its locks. */
+static bool is_own_process(void)
+{
+	return atomic_load_relaxed(&process) == getpid();
+}
+
 static void start_thread(void)
 {
 	int none = THREAD_NONE;
@@ -312,7 +322,7 @@ static void start_thread(void)
 		return;
 	}
 	atomic_store_relaxed(&start_not_before_ms, os_now_ms() + RETRY_START_MS);
-	atomic_store_relaxed(&thread_status, THREAD_NONE);
+	atomic_store_release(&thread_status, THREAD_NONE); /* with what background_start() keeps */
 }
 
 /* No thread: the program's own thread does a pass, one at a time. */
@@ -341,7 +351,8 @@ void purge_kick(void)
 		break;
 	case THREAD_NONE:
 		if (may_start_thread() &&
-		    (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
+		    (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()) &&
+		    is_own_process())
 			start_thread();
 		else if (is_worth_a_pass() || statpage_is_due())
 			pass_by_caller();
@@ -372,4 +383,5 @@ void purge_after_fork(void)
 {
 	atomic_store_relaxed(&thread_status, THREAD_NONE);
 	atomic_store_relaxed(&asleep, 0);
+	atomic_store_relaxed(&process, getpid());
 }

@@ -61,6 +61,22 @@ static HAK_NOINLINE void free_much(void)
 		hak_free(p[i]);
 }
 
+/* On this memory, but another process: the thread would end with it, and be missed here. */
+static void not_by_a_vfork_child(void)
+{
+	pid_t pid = vfork();
+	int status;
+	if (pid == 0) {
+		free_much();
+		_exit(0);
+	}
+	REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid, "no child");
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child's wait status %#x",
+	      (unsigned)status);
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	give_back();
+}
+
 /* The thread has done with huge blocks, and wants to look at units, which the test has locked. */
 static bool waits_for_units(void)
 {
@@ -127,6 +143,7 @@ static void idle_is_early(void)
 }
 
 static const struct test_case cases[] = {
+	{ "not_by_a_vfork_child", not_by_a_vfork_child },
 	{ "starts", starts },
 	{ "once", once },
 	{ "late_work", late_work },
