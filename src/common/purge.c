@@ -294,9 +294,11 @@ static void maintenance_main(void)
 	}
 }
 
+/* Times are RETRY_START_MS ahead at most. One that seems to be further is past: a process may come
+ * here for the first time after weeks, and the clock goes round in seven. */
 static bool has_come(uint32_t time_ms)
 {
-	return (int32_t)(os_now_ms() - time_ms) >= 0;
+	return time_ms - os_now_ms() - 1 >= RETRY_START_MS;
 }
 
 static bool may_start_thread(void)
