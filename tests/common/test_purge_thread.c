@@ -77,12 +77,12 @@ static void not_by_a_vfork_child(void)
 	give_back();
 }
 
-/* The thread has done with huge blocks, and wants to look at units, which the test has locked. */
+/* A pass has done with huge blocks, if it had the time, and wants to look at units, which the test
+ * has locked. */
 static bool waits_for_units(void)
 {
 	enum { WAITED_FOR = 1 }; /* see struct lock */
-	return huge_cached_bytes() == 0 &&
-	       (atomic_load_relaxed(&superslab_lock()->state) & WAITED_FOR) != 0;
+	return (atomic_load_relaxed(&superslab_lock()->state) & WAITED_FOR) != 0;
 }
 
 /* What becomes free behind a pass, too late for it and before the thread sleeps, with no
