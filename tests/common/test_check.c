@@ -206,7 +206,7 @@ static void ask_and_be_interrupted(void *arg)
 {
 	const struct sigaction action = { .sa_handler = allocate_in_handler };
 	const struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
-	uint64_t deadline = test_now_ms() + 10000;
+	uint64_t deadline = test_now_ms() + 3000;
 	char *p = take(40);
 	(void)arg;
 	sigaction(SIGALRM, &action, NULL);
