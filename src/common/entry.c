@@ -479,6 +479,16 @@ void entry_free_sized_slow(void *p, size_t bytes, size_t align)
 
 /* ---- sizes */
 
+/* Under full checking. In a signal handler that interrupted a slow path the notes may be locked:
+ * then as if the block were not known. */
+static HAK_COLD size_t bytes_asked_for(uintptr_t p, size_t usable)
+{
+	struct slow_scope scope;
+	size_t bytes = slow_enter(&scope) ? check_bytes(p, usable) : usable;
+	slow_leave(&scope);
+	return bytes;
+}
+
 size_t entry_usable_bytes(const void *p, const char *doing)
 {
 	uintptr_t pointer = (uintptr_t)p;
@@ -494,7 +504,7 @@ size_t entry_usable_bytes(const void *p, const char *doing)
 		return 0;
 	}
 	if (HAK_UNLIKELY(options.check_full))
-		return check_bytes((uintptr_t)p, place_bytes(&at, p));
+		return bytes_asked_for((uintptr_t)p, place_bytes(&at, p));
 	if (memtag_is_on() && tagged_room(&at, p).bytes != 0 && memtag_at((uintptr_t)p) != 0)
 		return memtag_bytes((uintptr_t)p, tagged_room(&at, p).bytes);
 	return place_bytes(&at, p);

@@ -16,7 +16,6 @@
 #include "common/purge.h"
 #include "common/statpage.h"
 #include "common/superslab.h"
-#include "common/thread.h"
 #include "common/ticker.h"
 
 /* Every lock, in the order of ranks, until visit() says false. */
@@ -78,7 +77,7 @@ static bool free_in_child(struct lock *l, void *arg)
 
 static void fork_child(void)
 {
-	heap_after_fork(thread_state.heap);
+	heap_after_fork();
 	purge_after_fork();
 	statpage_after_fork();
 	ticker_after_fork();

@@ -9,6 +9,7 @@
 #include "common/os.h"
 #include "common/registry.h"
 #include "common/report.h"
+#include "common/thread.h"
 
 enum {
 	/* The maintenance thread lets a heap's thread in, and looks at the time, after so many
@@ -75,6 +76,15 @@ static void heap_lock(struct heap *h)
 		heap_init(h);
 }
 
+/* The calling thread gets h. It has noted that before h counts as attached: it may be
+ * interrupted by a signal handler that forks, and goes on in the child. */
+static void heap_attach_locked(struct heap *h)
+{
+	h->attached_to = thread_number();
+	atomic_compiler_fence();
+	h->attached = true;
+}
+
 static struct heap *heap_create(void)
 {
 	struct {
@@ -89,7 +99,7 @@ static struct heap *heap_create(void)
 	heap_init(h);
 	tcache_init(&h->tcache, &memory->entries, h);
 	lock_acquire(&heaps_lock);
-	h->attached = true;
+	heap_attach_locked(h);
 	list_push_front(&all_heaps, &h->all_link);
 	lock_release(&heaps_lock);
 	return h;
@@ -108,7 +118,7 @@ struct heap *heap_acquire(void)
 	h = idle_heaps;
 	if (h != NULL) {
 		idle_heaps = h->next_idle;
-		h->attached = true;
+		heap_attach_locked(h);
 	}
 	lock_release(&heaps_lock);
 	if (h == NULL)
@@ -914,14 +924,15 @@ bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 	return visit(&orphans.lock, arg);
 }
 
-void heap_after_fork(struct heap *mine)
+void heap_after_fork(void)
 {
-	if (mine != NULL)
-		heap_set_thread(mine);
-	/* They keep their slabs and cached blocks for the child's next threads. */
 	LIST_FOR_EACH(n, &all_heaps) {
 		struct heap *h = LIST_ENTRY(n, struct heap, all_link);
-		if (h->attached && h != mine)
+		if (!h->attached)
+			continue;
+		if (h->attached_to == thread_number())
+			heap_set_thread(h);
+		else /* it keeps its slabs and cached blocks for the child's next threads */
 			heap_make_idle_locked(h);
 	}
 }

@@ -40,6 +40,7 @@ struct heap {
 	struct list_node all_link; /* under the heaps' lock, as is the next */
 	struct heap *next_idle;
 	bool attached;        /* has a thread; written under the heaps' lock */
+	uint32_t attached_to; /* thread_number() of that; written before */
 	_Atomic uint32_t thread_id; /* its thread, or its last one, as the kernel numbers it */
 	alignas(64) struct tcache tcache;
 	alignas(HAK_CACHELINE) struct inbox inboxes[HAK_CLASS_COUNT + 1];
@@ -122,6 +123,6 @@ void heap_check_all(void);
  * visit() says false. */
 bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg);
 /* In the child: the heaps of all other threads have lost their thread. */
-void heap_after_fork(struct heap *mine);
+void heap_after_fork(void);
 
 #endif

@@ -71,9 +71,9 @@ static size_t cache_max_one(void)
 	return (size_t)knob_get(HAK_KNOB_HUGE_CACHE_MB, 0) << MIB_SHIFT;
 }
 
-static size_t cache_max_all(void)
+static size_t cache_max_all(size_t max_one)
 {
-	return max_size(CACHE_MIN_ALL, cache_max_one() / 2 * 3);
+	return max_size(CACHE_MIN_ALL, max_one / 2 * 3);
 }
 
 static uintptr_t end_of(const struct huge *h)
@@ -258,11 +258,11 @@ static void decline_locked(struct huge *h, struct list_node *gone)
 	list_push_back(gone, &h->link);
 }
 
-/* Keep no more than allows for `bytes` more: the oldest go, of the last of them as much as has
- * to. They are put in `gone`. */
-static void make_room_locked(size_t bytes, struct list_node *gone)
+/* Keep no more than allows for `bytes` more, of `most` in all: the oldest go, of the last of them
+ * as much as has to. They are put in `gone`. */
+static void make_room_locked(size_t bytes, size_t most, struct list_node *gone)
 {
-	const size_t most = cache_max_all();
+	HAK_ASSERT(bytes <= most);
 	while (huge_cached_bytes() + bytes > most)
 		decline_locked(take_top_locked(oldest_locked(), huge_cached_bytes() + bytes - most),
 			       gone);
@@ -287,12 +287,13 @@ static void turnover_locked(size_t bytes, struct list_node *gone)
  * is put in `gone`, for unmap_all(). */
 static void release_locked(struct huge *h, struct list_node *gone)
 {
-	if (h->mapped_bytes > cache_max_one()) {
+	const size_t max_one = cache_max_one(); /* once: the knob may move meanwhile */
+	if (h->mapped_bytes > max_one) {
 		decline_locked(h, gone);
 		return;
 	}
 	turnover_locked(h->mapped_bytes, gone);
-	make_room_locked(h->mapped_bytes, gone);
+	make_room_locked(h->mapped_bytes, cache_max_all(max_one), gone);
 	merge_locked(h, extent_at_locked(h->base - 1));
 	merge_locked(h, extent_at_locked(end_of(h)));
 	h->freed_at_ms = os_now_ms();

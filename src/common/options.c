@@ -111,7 +111,7 @@ static const struct option table[] = {
 const char *options_variable(const char *name)
 {
 	size_t n = strlen(name);
-	for (char **e = environ; *e != NULL; e++)
+	for (char **e = environ; e != NULL && *e != NULL; e++) /* clearenv() leaves none */
 		if (strncmp(*e, name, n) == 0 && (*e)[n] == '=')
 			return *e + n + 1;
 	return NULL;

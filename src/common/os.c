@@ -248,9 +248,28 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+#if HAKMEM_TESTING
+static _Atomic uint32_t ahead_ms;
+
+void os_clock_advance_ms(uint32_t ms)
+{
+	atomic_add_relaxed(&ahead_ms, ms);
+}
+
+static uint32_t clock_ahead_ms(void)
+{
+	return atomic_load_relaxed(&ahead_ms);
+}
+#else
+static uint32_t clock_ahead_ms(void)
+{
+	return 0;
+}
+#endif
+
 uint32_t os_now_ms(void)
 {
-	return (uint32_t)(clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u);
+	return (uint32_t)(clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000u) + clock_ahead_ms();
 }
 
 uint64_t os_now_ns(void)

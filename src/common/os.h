@@ -100,6 +100,8 @@ void os_fault_arm(enum os_call call, uint64_t nth, uint64_t period);
 /* Calls failed so far. */
 uint64_t os_fault_hits(enum os_call call);
 bool os_fault_due(enum os_call call);
+/* From now on os_now_ms() is so much later. */
+void os_clock_advance_ms(uint32_t ms);
 #else
 HAK_INLINE bool os_fault_due(enum os_call call)
 {

@@ -1,6 +1,7 @@
 #include "common/purge.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #include "common/background.h"
 #include "common/bits.h"
@@ -40,6 +41,7 @@ static _Atomic uint32_t asleep;       /* futex: 1 while the thread waits for wor
 static _Atomic uint32_t next_pass_ms; /* by a slow path, without the thread */
 static _Atomic uint32_t start_not_before_ms;
 static _Atomic bool thread_allowed;
+static _Atomic pid_t process; /* that the thread may be of */
 static _Atomic uint64_t early_bytes;
 
 struct lock *purge_lock(void)
@@ -51,6 +53,7 @@ void purge_allow_thread(void)
 {
 	atomic_store_relaxed(&start_not_before_ms, os_now_ms());
 	atomic_store_relaxed(&next_pass_ms, os_now_ms());
+	atomic_store_relaxed(&process, getpid());
 	atomic_store_relaxed(&thread_allowed, true);
 }
 
@@ -104,7 +107,8 @@ static bool phase_run_locked(enum phase phase, const struct heap_maintenance *ho
 	switch (phase) {
 	case PHASE_HUGE:
 		huge_purge_until(how->delay_ms, how->deadline_ns);
-		return huge_cached_bytes() > 0;
+		/* Under the lock: while an extent is cut there seems to be less. */
+		return huge_counters().cached_bytes > 0;
 	case PHASE_HEAPS:
 		heap_maintain_all(how, &more);
 		return more;
@@ -254,11 +258,20 @@ static void pause_ms(uint32_t ms)
 	}
 }
 
+static bool is_worth_a_pass(void)
+{
+	return pending_bytes() >= (limit_pressure() ? PRESSED_START_BYTES : START_BYTES);
+}
+
 /* Wait until purge_kick() sees work. */
 static void wait_for_work(void)
 {
 	atomic_store_relaxed(&asleep, 1);
-	/* What came in between is small, or its next slow path kicks. */
+	/* What the last pass had passed by already did not kick. Pairs with the fence in
+	 * thread_exit(): either that kick sees `asleep`, or its work is seen here. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (is_worth_a_pass())
+		atomic_store_relaxed(&asleep, 0);
 	while (atomic_load_relaxed(&asleep) == 1)
 		futex_wait(&asleep, 1, serve_others());
 	idle_forget();
@@ -281,20 +294,24 @@ static void maintenance_main(void)
 	}
 }
 
-static bool is_worth_a_pass(void)
-{
-	return pending_bytes() >= (limit_pressure() ? PRESSED_START_BYTES : START_BYTES);
-}
-
+/* Times are RETRY_START_MS ahead at most. One that seems to be further is past: a process may come
+ * here for the first time after weeks, and the clock goes round in seven. */
 static bool has_come(uint32_t time_ms)
 {
-	return (int32_t)(os_now_ms() - time_ms) >= 0;
+	return time_ms - os_now_ms() - 1 >= RETRY_START_MS;
 }
 
 static bool may_start_thread(void)
 {
 	return options.background && atomic_load_relaxed(&thread_allowed) &&
 	       has_come(atomic_load_relaxed(&start_not_before_ms));
+}
+
+/* Not in the child of a vfork(), which runs on its parent's memory: the thread would be the
+ * child's, end with it, and leave the parent its locks. */
+static bool is_own_process(void)
+{
+	return atomic_load_relaxed(&process) == getpid();
 }
 
 static void start_thread(void)
@@ -307,7 +324,7 @@ static void start_thread(void)
 		return;
 	}
 	atomic_store_relaxed(&start_not_before_ms, os_now_ms() + RETRY_START_MS);
-	atomic_store_relaxed(&thread_status, THREAD_NONE);
+	atomic_store_release(&thread_status, THREAD_NONE); /* with what background_start() keeps */
 }
 
 /* No thread: the program's own thread does a pass, one at a time. */
@@ -335,7 +352,9 @@ void purge_kick(void)
 		}
 		break;
 	case THREAD_NONE:
-		if (may_start_thread() && (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()))
+		if (may_start_thread() &&
+		    (ticker_wants_thread() || statpage_is_due() || is_worth_a_pass()) &&
+		    is_own_process())
 			start_thread();
 		else if (is_worth_a_pass() || statpage_is_due())
 			pass_by_caller();
@@ -366,4 +385,5 @@ void purge_after_fork(void)
 {
 	atomic_store_relaxed(&thread_status, THREAD_NONE);
 	atomic_store_relaxed(&asleep, 0);
+	atomic_store_relaxed(&process, getpid());
 }

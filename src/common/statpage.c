@@ -355,7 +355,7 @@ static bool serve_mailbox(void)
 	int result;
 
 	lock_acquire(&lock);
-	if (owner == 0) {
+	if (owner == 0 || page == NULL) {
 		lock_release(&lock);
 		return false;
 	}

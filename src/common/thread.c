@@ -61,8 +61,9 @@ uint32_t thread_os_id(void)
 static void thread_exit(void *heap)
 {
 	struct slow_scope scope;
+	bool entered = slow_enter(&scope);
 	(void)heap;
-	if (slow_enter(&scope) && thread_state.heap != NULL) {
+	if (entered && thread_state.heap != NULL) {
 		/* Other destructors may still allocate and free: they go direct. */
 		thread_state.tcache = &tcache_dead;
 		heap_release(thread_state.heap);
@@ -70,7 +71,11 @@ static void thread_exit(void *heap)
 		counters_stop();
 	}
 	slow_leave(&scope);
-	/* What the thread kept is free now, and the program may never call us again. */
+	if (!entered)
+		return;
+	/* What the thread kept is free now, and the program may never call us again: this kick must
+	 * not be lost. Pairs with the fence in wait_for_work(). */
+	atomic_thread_fence(memory_order_seq_cst);
 	purge_kick();
 }
 

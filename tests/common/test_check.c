@@ -9,6 +9,8 @@
 #include "common/report.h"
 #include "common/slab.h"
 
+#include <sys/time.h>
+
 static void *take(size_t bytes)
 {
 	void *p = entry_malloc(bytes);
@@ -184,10 +186,47 @@ static void registration(void)
 		  "mismatches in detail");
 }
 
+/* ---- a signal handler that calls the allocator, wherever it comes */
+
+enum { SIGNALS = 300 };
+
+static _Atomic unsigned signals;
+
+static void allocate_in_handler(int sig)
+{
+	void *p = entry_malloc(100);
+	(void)sig;
+	if (p != NULL)
+		(void)entry_usable_bytes(p, "test");
+	entry_free(p);
+	atomic_add_relaxed(&signals, 1);
+}
+
+static void ask_and_be_interrupted(void *arg)
+{
+	const struct sigaction action = { .sa_handler = allocate_in_handler };
+	const struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
+	uint64_t deadline = test_now_ms() + 3000;
+	char *p = take(40);
+	(void)arg;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	while (atomic_load_relaxed(&signals) < SIGNALS && test_now_ms() < deadline)
+		for (unsigned i = 0; i < 100; i++)
+			CHECK_U64(entry_usable_bytes(p, "test"), 40, "usable bytes");
+	setitimer(ITIMER_REAL, &never, NULL);
+}
+
+static void handlers(void)
+{
+	static struct unit_child child;
+	unit_child_passes(&child, ask_and_be_interrupted, NULL);
+}
+
 static const struct test_case cases[] = {
 	{ "sizes", sizes },	    { "aligned", aligned }, { "quarantine", quarantine },
 	{ "cleared", cleared },	    { "damage", damage },   { "trace", trace },
-	{ "registration", registration },
+	{ "registration", registration }, { "handlers", handlers },
 };
 
 UNIT_MAIN(cases)

@@ -577,6 +577,26 @@ static void counters(void)
 	finish(before);
 }
 
+/* ---- fork */
+
+static void fork_child_goes_on(void *heap)
+{
+	struct heap *h = heap;
+	CHECK(h->attached, "a heap of the thread that forked is idle");
+	CHECK(heap_acquire() != h, "a heap was given out twice");
+}
+
+/* The forking thread may be a signal handler's that interrupted it when it was about to note its
+ * heap. */
+static void fork_while_attaching(void)
+{
+	static struct unit_child child;
+	struct heap *h = acquire();
+	CHECK(h != thread_state.heap, "the thread does not know of the heap");
+	unit_child_passes(&child, fork_child_goes_on, h);
+	heap_release(h);
+}
+
 /* ---- threads: blocks go round, each thread ends with blocks of its own out */
 
 enum { THREADS = 4, MAILBOXES = 64 };
@@ -637,6 +657,7 @@ static const struct test_case cases[] = {
 	{ "counters", counters },
 	{ "double_free", double_free },
 	{ "refused_memory", refused_memory },
+	{ "fork_while_attaching", fork_while_attaching },
 	{ "threads", threads },
 };
 

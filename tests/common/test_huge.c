@@ -296,6 +296,31 @@ static void larger_ones(void)
 	empty_cache();
 }
 
+static _Atomic bool knob_rests;
+
+static void *move_knob(void *arg)
+{
+	(void)arg;
+	while (!atomic_load_relaxed(&knob_rests)) {
+		knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 32);
+		knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 256);
+	}
+	return NULL;
+}
+
+/* Too large for one value of the knob, and for all that the other keeps. */
+static void knob_moves(void)
+{
+	pthread_t mover = unit_thread(move_knob, NULL);
+	for (unsigned i = 0; i < test_scaled(20000, 500); i++)
+		huge_free(record_of(alloc(200 * MIB)));
+	atomic_store_relaxed(&knob_rests, true);
+	pthread_join(mover, NULL);
+	knob_set(HAK_KNOB_HUGE_CACHE_MB, 0, 32);
+	huge_check();
+	empty_cache();
+}
+
 /* The oldest are unmapped, not the one just freed, even if it is merged with none. */
 static void oldest_goes(void)
 {
@@ -833,6 +858,7 @@ static const struct test_case cases[] = {
 	{ "aligned_out_of_extent", aligned_out_of_extent },
 	{ "limits", limits },
 	{ "larger_ones", larger_ones },
+	{ "knob_moves", knob_moves },
 	{ "oldest_goes", oldest_goes },
 	{ "turnover", turnover },
 	{ "purge", purge },

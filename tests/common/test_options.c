@@ -274,6 +274,7 @@ static void without_environment(void *arg)
 	environ = NULL; /* as the dynamic loader has it at first */
 	options_load();
 	CHECK_I64(options.background, 1, "HAKMEM_BACKGROUND");
+	CHECK_PTR(options_variable("HOME"), NULL, "a variable of none");
 }
 
 static void early(void)

@@ -140,6 +140,13 @@ static void kicked_for_little(void *arg)
 	CHECK_U64(superslab_dirty_bytes(), MIB, "dirty bytes too few for a pass");
 }
 
+/* The clock of milliseconds has passed the half of its range since the start. */
+static void kicked_after_a_month(void *arg)
+{
+	os_clock_advance_ms(30u * 24 * 3600 * 1000);
+	kicked_when_due(arg);
+}
+
 /* A signal handler's free, while its thread is in a pass. */
 static void kicked_inside(void *arg)
 {
@@ -173,9 +180,9 @@ static void refused_in_child(void *arg)
 
 static void by_the_caller(void)
 {
-	static void (*const bodies[])(void *) = { kicked_when_due, kicked_before_due,
-						  kicked_for_little, kicked_inside,
-						  refused_in_child };
+	static void (*const bodies[])(void *) = { kicked_when_due,   kicked_before_due,
+						  kicked_for_little, kicked_after_a_month,
+						  kicked_inside,     refused_in_child };
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(bodies); i++)
 		unit_child_passes(&child, bodies[i], NULL);
 }

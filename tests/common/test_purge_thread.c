@@ -4,6 +4,7 @@
 
 #include "common/huge.h"
 #include "common/knobs.h"
+#include "common/lock.h"
 #include "common/os.h"
 #include "common/purge.h"
 #include "common/stats.h"
@@ -43,6 +44,69 @@ static void give_back(void)
 	hak_free(live);
 }
 
+static void rest(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+}
+
+static HAK_NOINLINE void free_much(void)
+{
+	unsigned char *p[8];
+	for (unsigned i = 0; i < 8; i++) {
+		p[i] = hak_malloc(MIB);
+		REQUIRE(p[i] != NULL, "no memory");
+		memset(p[i], 1, MIB);
+	}
+	for (unsigned i = 0; i < 8; i++)
+		hak_free(p[i]);
+}
+
+/* On this memory, but another process: the thread would end with it, and be missed here. */
+static void not_by_a_vfork_child(void)
+{
+	pid_t pid = vfork();
+	int status;
+	if (pid == 0) {
+		free_much();
+		_exit(0);
+	}
+	REQUIRE(pid > 0 && waitpid(pid, &status, 0) == pid, "no child");
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child's wait status %#x",
+	      (unsigned)status);
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	give_back();
+}
+
+/* A pass has done with huge blocks, if it had the time, and wants to look at units, which the test
+ * has locked. */
+static bool waits_for_units(void)
+{
+	enum { WAITED_FOR = 1 }; /* see struct lock */
+	return (atomic_load_relaxed(&superslab_lock()->state) & WAITED_FOR) != 0;
+}
+
+/* What becomes free behind a pass, too late for it and before the thread sleeps, with no
+ * other call after it. */
+static void late_work(void)
+{
+	uint64_t deadline = test_now_ms() + test_scaled(10000, 60000);
+	unsigned char *early = hak_malloc(5 * MIB), *late = hak_malloc(5 * MIB);
+	REQUIRE(early != NULL && late != NULL, "no memory");
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	lock_acquire(superslab_lock());
+	hak_free(early);
+	while (!waits_for_units() && test_now_ms() < deadline) {
+		purge_kick();
+		sched_yield();
+	}
+	CHECK(waits_for_units(), "no pass came");
+	hak_free(late);
+	lock_release(superslab_lock());
+	while (!nothing_left() && test_now_ms() < deadline)
+		rest();
+	CHECK(nothing_left(), "%zu bytes are kept while the thread sleeps", huge_cached_bytes());
+}
+
 /* A second thread is never asked for. */
 static void once(void)
 {
@@ -67,27 +131,22 @@ static void idle_is_early(void)
 {
 	const uint64_t before = purge_early_bytes();
 	uint64_t deadline = test_now_ms() + 60000;
-	unsigned char *p[8];
 	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
 	knob_set(HAK_KNOB_IDLE_DELAY_MS, 0, 10);
-	for (unsigned i = 0; i < 8; i++) {
-		p[i] = hak_malloc(MIB);
-		REQUIRE(p[i] != NULL, "no memory");
-		memset(p[i], 1, MIB);
-	}
-	for (unsigned i = 0; i < 8; i++)
-		hak_free(p[i]);
+	free_much();
 	purge_kick();
 	while (!nothing_left() && test_now_ms() < deadline)
-		nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+		rest();
 	CHECK(nothing_left(), "%zu bytes dirty", superslab_dirty_bytes());
 	CHECK(purge_early_bytes() - before > 0, "nothing went back early");
 	knob_reset_all();
 }
 
 static const struct test_case cases[] = {
+	{ "not_by_a_vfork_child", not_by_a_vfork_child },
 	{ "starts", starts },
 	{ "once", once },
+	{ "late_work", late_work },
 	{ "idle_is_early", idle_is_early },
 };
 

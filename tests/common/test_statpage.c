@@ -3,6 +3,7 @@
 #include "common/statpage.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "common/entry.h"
@@ -238,6 +239,24 @@ static void child_has_its_own(void)
 	CHECK_I64(copy.pid, getpid(), "the parent's page after the child's end");
 }
 
+/* No file can be made; another thread may be on its way to the page already. */
+static void page_is_refused(void *arg)
+{
+	const struct rlimit nothing = { 0, 0 };
+	(void)arg;
+	signal(SIGXFSZ, SIG_IGN);
+	REQUIRE(setrlimit(RLIMIT_FSIZE, &nothing) == 0, "setrlimit");
+	statpage_tick_now();
+	CHECK(!atomic_load_relaxed(&statpage_enabled), "there is a page, of no bytes");
+	statpage_tick_now();
+}
+
+static void child_without_page(void)
+{
+	static struct unit_child c;
+	unit_child_passes(&c, page_is_refused, NULL);
+}
+
 static const struct test_case cases[] = {
 	{ "file_is_private", file_is_private },
 	{ "figures_are_those_of_the_heap", figures_are_those_of_the_heap },
@@ -247,6 +266,7 @@ static const struct test_case cases[] = {
 	{ "nonsense_is_refused", nonsense_is_refused },
 	{ "garbage_in_the_mailbox", garbage_in_the_mailbox },
 	{ "child_has_its_own", child_has_its_own },
+	{ "child_without_page", child_without_page },
 	{ "history_is_thinned", history_is_thinned },
 };
 UNIT_MAIN(cases)
