@@ -60,6 +60,15 @@ HAK_INLINE void hak_prefetch(const void *p)
 }
 #endif
 
+/* The same for a line that will be written: no other processor keeps it. */
+#ifndef hak_prefetch_write
+#define hak_prefetch_write hak_prefetch_write
+HAK_INLINE void hak_prefetch_write(const volatile void *p)
+{
+	__builtin_prefetch((const void *)p, 1);
+}
+#endif
+
 /* Take one off a number that only the calling thread changes, and others may read. True: it
  * is not above zero any more. */
 #ifndef hak_count_down

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "arch/inline.h"
 #include "common/meta.h"
 
 enum {
@@ -49,7 +50,12 @@ unsigned depot_pop(struct depots *all, unsigned cls, struct cached_block *out, u
 	struct bundle *b = d->bundles;
 	if (b == NULL || b->count > most)
 		return 0;
-	memcpy(out, b->blocks, b->count * sizeof(*out));
+	for (unsigned i = 0; i < b->count; i++) {
+		out[i] = b->blocks[i];
+		/* Both will be written, and others may have them: let the misses of a bundle overlap. */
+		hak_prefetch_write(out[i].state);
+		hak_prefetch_write(out[i].block);
+	}
 	d->bundles = b->next;
 	d->count--;
 	d->stale = false;

@@ -230,6 +230,25 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 
 /* ---- blocks in */
 
+unsigned heap_sound_entries(unsigned cls, struct cached_block *entries, unsigned n, const char *going)
+{
+	unsigned sound = HAKMEM_CHECKS ? slab_sound_run(cls, entries, n) : n;
+	for (unsigned i = sound; i < n; i++) {
+		if (HAK_LIKELY(slab_entry_is_sound(cls, &entries[i])))
+			entries[sound++] = entries[i];
+		else
+			report_bad_entry(cls, &entries[i], going);
+	}
+	return sound;
+}
+
+/* Before entries lead to slabs. On their way into a depot they are not looked at, and on that out of
+ * it they come by here, or by the bin that hands them out. */
+static unsigned sound_for_slabs(unsigned cls, struct cached_block *entries, unsigned n)
+{
+	return heap_sound_entries(cls, entries, n, "found when it was returned to its slab");
+}
+
 /* Put n blocks that are s's. */
 static void put_run_locked(struct heap *h, struct slab *s, const struct cached_block *blocks,
 			   unsigned n, uint32_t now_ms)
@@ -359,6 +378,7 @@ static void send_foreign(unsigned cls, struct cached_block *blocks, unsigned n)
 
 void heap_put(struct heap *h, unsigned cls, struct cached_block *blocks, unsigned n)
 {
+	n = sound_for_slabs(cls, blocks, n);
 	if (h != NULL && !options.rare_paths)
 		n = put_own(h, cls, blocks, n);
 	send_foreign(cls, blocks, n);
@@ -376,6 +396,7 @@ bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks,
 		n -= bundle;
 	}
 	kept = n == 0;
+	n = sound_for_slabs(cls, blocks, n);
 	if (!kept && !options.rare_paths)
 		n = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);

@@ -68,39 +68,23 @@ static void set_count(struct tcache *tc, unsigned cls, unsigned count)
 	atomic_store_relaxed(&tc->bins[cls].top, bin_bottom(&tc->bins[cls]) + count);
 }
 
-/* Drop those of n entries that are not what the bin may hold; returns how many are left. */
-static unsigned only_sound(unsigned cls, struct cached_block *entries, unsigned n,
-			   const char *going)
-{
-	unsigned sound = HAKMEM_CHECKS ? slab_sound_run(cls, entries, n) : n;
-	for (unsigned i = sound; i < n; i++) {
-		if (HAK_LIKELY(slab_entry_is_sound(cls, &entries[i])))
-			entries[sound++] = entries[i];
-		else
-			report_bad_entry(cls, &entries[i], going);
-	}
-	return sound;
-}
-
 /* Take out the n blocks that were cached last. They leave the bin before they go
  * anywhere else: in the child of a fork this thread stops at any point, and blocks that
- * are in neither place are lost, while in both they would be handed out twice. Returns how
- * many of them are what they should be. */
-static unsigned bin_take_out(struct tcache *tc, unsigned cls, struct cached_block *out, unsigned n)
+ * are in neither place are lost, while in both they would be handed out twice. */
+static void bin_take_out(struct tcache *tc, unsigned cls, struct cached_block *out, unsigned n)
 {
 	unsigned rest = tcache_count(tc, cls) - n;
 	memcpy(out, bin_bottom(&tc->bins[cls]) + 1 + rest, n * sizeof(*out));
 	atomic_compiler_fence();
 	set_count(tc, cls, rest);
 	atomic_compiler_fence();
-	return only_sound(cls, out, n, "found when it left the cache");
 }
 
 /* Return the n blocks that were cached last to their slabs. */
 static void bin_flush(struct tcache *tc, unsigned cls, unsigned n)
 {
 	struct cached_block out[TCACHE_SLOTS];
-	n = bin_take_out(tc, cls, out, n);
+	bin_take_out(tc, cls, out, n);
 	heap_put(tc->heap, cls, out, n);
 }
 
@@ -111,7 +95,7 @@ static void bin_make_room(struct tcache *tc, unsigned cls, unsigned count)
 	unsigned n = count < tc->bundle[cls] ? count : tc->bundle[cls];
 	if (tc->overflows[cls] >= ONE_WAY)
 		n = count;
-	n = bin_take_out(tc, cls, out, n);
+	bin_take_out(tc, cls, out, n);
 	if (heap_keep_or_put(tc->heap, cls, out, n))
 		tc->overflows[cls] = 0;
 	else if (tc->overflows[cls] < ONE_WAY)
@@ -190,7 +174,7 @@ void *tcache_refill(struct tcache *tc, unsigned cls)
 	do { /* again, if blocks were there but none of them is sound */
 		n = heap_take(tc->heap, cls, first, tc->bundle[cls]);
 		fault_spoil(cls, first, n);
-		set_count(tc, cls, only_sound(cls, first, n, "found when it was to be handed out"));
+		set_count(tc, cls, heap_sound_entries(cls, first, n, "found when it was to be handed out"));
 	} while (HAK_UNLIKELY(n > 0 && tcache_count(tc, cls) == 0));
 	p = tcache_pop(tc, cls);
 	trace_pop(cls, p);

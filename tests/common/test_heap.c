@@ -63,8 +63,10 @@ static void put(struct heap *h, void **blocks, unsigned n)
 	for (unsigned done = 0; done < n; done += SLOTS) {
 		struct cached_block some[SLOTS];
 		unsigned now = n - done < SLOTS ? n - done : SLOTS;
-		for (unsigned i = 0; i < now; i++)
+		for (unsigned i = 0; i < now; i++) {
 			some[i] = slab_locate(CLASS, blocks[done + i]);
+			atomic_store_relaxed(some[i].state, BLOCK_CACHED); /* as a free does */
+		}
 		heap_put(h, CLASS, some, now);
 	}
 }
@@ -523,6 +525,36 @@ static void depot_of_foreign_blocks(void)
 	finish(before);
 }
 
+enum { SPOILT = 16, SPOILT_AT = 5 };
+
+/* Entries of which one points 16 bytes on go back to their slabs: through a depot, or straight. */
+static void spoilt_entries(void *through_depot)
+{
+	struct cached_block some[SPOILT];
+	struct heap *h = acquire();
+	uint64_t reports = report_count();
+	take_some(h, some, SPOILT);
+	some[SPOILT_AT].block = (char *)some[SPOILT_AT].block + HAK_MIN_ALIGN;
+	if (through_depot != NULL)
+		h->depots.of_class[CLASS].limit = 1;
+	CHECK_I64(heap_keep_or_put(h, CLASS, some, SPOILT), through_depot != NULL, "kept");
+	CHECK_U64(report_count() - reports, through_depot == NULL, "reports: before a depot was emptied");
+	heap_reclaim(h);
+	CHECK_U64(report_count() - reports, 1, "reports");
+	CHECK_U64(heap_counters().small_bytes, class_bytes(CLASS), "bytes of the block that is lost");
+}
+
+static void spoilt_entry(void)
+{
+	static struct unit_child child;
+	static bool yes;
+	for (unsigned i = 0; i < 2; i++) {
+		unit_child_passes(&child, spoilt_entries, i == 0 ? NULL : &yes);
+		CHECK_U64(unit_count(child.text, "points 16 bytes into a free 576-byte block"), 1, "verdicts");
+		CHECK_U64(unit_count(child.text, "found when it was returned to its slab"), 1, "times");
+	}
+}
+
 /* Pages of a slab that is used in part go back; what is live stays. */
 static void page_release(void)
 {
@@ -653,6 +685,7 @@ static const struct test_case cases[] = {
 	{ "cache_at_the_end", cache_at_the_end },
 	{ "depots", depots },
 	{ "depot_of_foreign_blocks", depot_of_foreign_blocks },
+	{ "spoilt_entry", spoilt_entry },
 	{ "page_release", page_release },
 	{ "counters", counters },
 	{ "double_free", double_free },
