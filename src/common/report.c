@@ -64,7 +64,7 @@ static void text_advice(struct text *t)
 	text_printf(t, "  what to do: look at the code of the stacks above (addr2line -fe MODULE OFFSET)");
 	if (!options.check_full)
 		text_printf(t, ". HAKMEM_CHECK=full also says where the block was allocated and freed;\n"
-			       "  in production HAKMEM_SAMPLE_GUARD=1000 does so for one block in 1000");
+			       "  in production HAKMEM_SAMPLE_GUARD=100000 does so for one block in 100000");
 	if (!options.on_error_report)
 		text_printf(t, ".\n  HAKMEM_ON_ERROR=report goes on after a report");
 	text_printf(t, "\n");
