@@ -24,7 +24,7 @@ static HAK_COLD _Noreturn void throw_bad_alloc(size_t size)
 void *cxx_new_slow(size_t size, size_t align, enum origin origin)
 {
 	for (;;) {
-		void *p = entry_alloc_for(size, align, origin);
+		void *p = entry_alloc_for(size, align, cxx_origin(origin));
 		new_handler handler;
 		if (p != NULL)
 			return p;
@@ -51,7 +51,7 @@ void cxx_delete_slow(void *p, enum origin origin)
 {
 	const struct free_call call = {
 		.name = origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
-		.origin = origin,
+		.origin = cxx_origin(origin),
 	};
 	entry_free_call(p, &call);
 }
@@ -60,7 +60,7 @@ void cxx_delete_sized_slow(void *p, size_t size, size_t align, enum origin origi
 {
 	const struct free_call call = {
 		.name = origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
-		.origin = origin,
+		.origin = cxx_origin(origin),
 		.sized = true,
 		.bytes = size,
 		.align = align,

@@ -127,6 +127,20 @@ static size_t place_bytes(const struct place *at, const void *p)
 	}
 }
 
+enum origin *entry_origin(unsigned kind, void *record)
+{
+	switch (kind) {
+	case UNIT_LARGE:
+		return &((struct large_span *)record)->origin;
+	case UNIT_HUGE:
+		return &((struct huge *)record)->origin;
+	case UNIT_GUARD:
+		return &((struct guarded *)record)->history.origin;
+	default:
+		return NULL;
+	}
+}
+
 /* ---- allocation */
 
 static void *alloc_small(unsigned cls)
@@ -139,12 +153,20 @@ static void *alloc_small(unsigned cls)
 	return p != NULL ? p : tcache_refill(&h->tcache, cls);
 }
 
+/* A block with a record of its own, of an operator: records begin as malloc's. */
+static HAK_COLD void note_origin(const void *p)
+{
+	struct place at = locate(p);
+	*entry_origin(at.kind, at.record) = (enum origin)thread_state.origin;
+}
+
 static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
 {
 	unsigned cls = align <= HAK_MIN_ALIGN && bytes <= HAK_SMALL_MAX
 			       ? size_class(bytes)
 			       : size_class_aligned(bytes, align);
 	size_t large_bytes;
+	void *p;
 	*zeroed = false;
 	if (bytes == 0)
 		bytes = 1;
@@ -153,8 +175,12 @@ static void *alloc_once(size_t bytes, size_t align, bool *zeroed)
 	/* With tags there is something behind each block. */
 	large_bytes = bytes + (memtag_is_on() ? MEMTAG_GRANULE_BYTES : 0);
 	if (large_bytes <= LARGE_MAX && align <= HAK_SUPERSLAB_BYTES)
-		return large_alloc(large_bytes, align, zeroed);
-	return huge_alloc(bytes, align, zeroed);
+		p = large_alloc(large_bytes, align, zeroed);
+	else
+		p = huge_alloc(bytes, align, zeroed);
+	if (thread_state.origin != ORIGIN_MALLOC && p != NULL)
+		note_origin(p);
+	return p;
 }
 
 /* Let go of all that is kept for speed: it may hold the memory, or the address
@@ -251,13 +277,15 @@ static void *alloc_reentered(struct tcache *tc, size_t bytes, size_t align, bool
 	return p != NULL ? p : emergency_alloc(bytes, align);
 }
 
-void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
+static void *alloc_slow(size_t bytes, size_t align, enum origin origin, bool *zeroed)
 {
 	struct slow_scope scope;
 	struct tcache *tc = thread_state.tcache;
-	bool paused = memtag_pause();
+	bool paused = memtag_pause(), entered = slow_enter(&scope);
 	void *p;
-	if (HAK_UNLIKELY(!slow_enter(&scope))) {
+	if (HAK_LIKELY(entered)) /* not before: a handler's malloc is malloc's */
+		thread_state.origin = (uint8_t)origin;
+	if (HAK_UNLIKELY(!entered)) {
 		p = alloc_reentered(tc, bytes, align, zeroed);
 	} else if (HAK_LIKELY(tcache_is_real(tc))) {
 		p = alloc_observed(tc, bytes, align, zeroed);
@@ -280,14 +308,15 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 	return p;
 }
 
+void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
+{
+	return alloc_slow(bytes, align, ORIGIN_MALLOC, zeroed);
+}
+
 void *entry_alloc_for(size_t bytes, size_t align, enum origin origin)
 {
 	bool zeroed;
-	void *p;
-	thread_state.origin = (uint8_t)origin;
-	p = entry_alloc_slow(bytes, max_size(align, HAK_MIN_ALIGN), &zeroed);
-	thread_state.origin = ORIGIN_MALLOC;
-	return p;
+	return alloc_slow(bytes, max_size(align, HAK_MIN_ALIGN), origin, &zeroed);
 }
 
 void *entry_malloc_slow(size_t bytes)
@@ -325,6 +354,8 @@ static const char *where_free(const _Atomic uint8_t *state)
 }
 
 static const struct free_call plain_free = { .name = "free" };
+/* Of what a signal handler freed: by which function is not known any more. */
+static const struct free_call deferred_free = { .name = "free", .origin = ORIGIN_ANY };
 
 /* If the heap profile knows the block, it is an ordinary one from now on. */
 static void forget_sample(const void *p, const struct place *at)
@@ -397,7 +428,17 @@ static bool size_is_plausible(const struct free_call *call, size_t usable)
 	size_t aligned = align_up(max_size(call->bytes, 1), call->align); /* 0: it wraps */
 	if (call->bytes > usable)
 		return false;
-	return call->origin == ORIGIN_MALLOC || aligned >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN;
+	return call->origin == ORIGIN_MALLOC || call->origin == ORIGIN_ANY || aligned >= usable / 2 ||
+	       usable <= 4 * HAK_MIN_ALIGN;
+}
+
+/* Freed by a function of another family than made it? But for full checking that is only said: the
+ * block is known, and no less free for it. */
+static void look_at_origin(const void *p, const struct place *at, const struct free_call *call)
+{
+	const enum origin *origin = entry_origin(at->kind, at->record);
+	if (origin != NULL && !options.check_full && !origin_fits(*origin, call->origin))
+		report_mismatch((uintptr_t)p, place_bytes(at, p), *origin, call->name);
 }
 
 /* The pointer as the program has it. */
@@ -420,6 +461,7 @@ static void free_any(void *pointer, const struct free_call *call)
 	} else if (call->sized && !size_is_plausible(call, place_bytes(&at, p))) {
 		report_wrong_size((uintptr_t)p, place_bytes(&at, p), call);
 	} else {
+		look_at_origin(p, &at, call);
 		release(p, &at, call);
 	}
 }
@@ -429,7 +471,7 @@ static void free_with_deferred(void *p, const struct free_call *call)
 	void *deferred = emergency_take_deferred();
 	free_any(p, call);
 	if (HAK_UNLIKELY(deferred != NULL))
-		free_any(deferred, &plain_free);
+		free_any(deferred, &deferred_free);
 }
 
 /* The free of a thread that has a cache is counted and timed. */

@@ -41,6 +41,8 @@ void *entry_zalloc(size_t bytes);
 /* align is a power of two. */
 HAK_COLD void *entry_aligned_slow(size_t align, size_t bytes);
 void *entry_aligned_zalloc(size_t align, size_t bytes);
+/* Where it is kept whose a large, huge or guarded block is; NULL: of this kind it is not. */
+enum origin *entry_origin(unsigned kind, void *record);
 /* p is a block and bytes > 0. */
 void *entry_realloc(void *p, size_t bytes);
 /* `doing` names the call, for the report if p is not the start of a block. */

@@ -8,7 +8,8 @@
 
 const char *origin_name(enum origin origin)
 {
-	static const char *const names[] = { "malloc", "operator new", "operator new[]" };
+	static const char *const names[] = { "malloc", "operator new", "operator new[]",
+					     "malloc or operator new" };
 	return names[origin];
 }
 
@@ -38,9 +39,11 @@ void history_end(struct history *h)
 
 bool history_allows(const struct history *h, uintptr_t block, const struct free_call *call)
 {
-	if (h->origin != call->origin)
+	if (!options.check_full)
+		return true;
+	if (!origin_fits(h->origin, call->origin))
 		report_wrong_origin(block, h, call);
-	else if (options.check_full && call->sized && max_size(call->bytes, 1) != h->bytes)
+	else if (call->sized && max_size(call->bytes, 1) != h->bytes)
 		report_wrong_size(block, h->bytes, call);
 	else
 		return true;

@@ -11,7 +11,14 @@ enum origin {
 	ORIGIN_MALLOC, /* and all of C */
 	ORIGIN_NEW,
 	ORIGIN_NEW_ARRAY,
+	ORIGIN_ANY, /* not known: the program has replaced some of the operators, or it was noted down */
 };
+
+/* May what `made` a block be undone by `freed`? */
+HAK_INLINE bool origin_fits(enum origin made, enum origin freed)
+{
+	return made == freed || made == ORIGIN_ANY || freed == ORIGIN_ANY;
+}
 
 /* How the program asks for a free. */
 struct free_call {
@@ -37,13 +44,13 @@ void history_start(void);
 void history_begin(struct history *h, size_t bytes, enum origin origin);
 void history_end(struct history *h);
 
-/* May the live `block` be freed so? If not, that has been reported. */
+/* Under full checking: may the live `block` be freed so? If not, that has been reported. */
 bool history_allows(const struct history *h, uintptr_t block, const struct free_call *call);
 
 /* Lines for a report. */
 void history_text(struct text *t, const struct history *h);
 
-/* "malloc", "operator new", "operator new[]" */
+/* "malloc", "operator new", ... */
 const char *origin_name(enum origin origin);
 
 #endif

@@ -397,6 +397,7 @@ static struct huge *block_alloc(size_t mapped_bytes, size_t usable_bytes, size_t
 		return NULL;
 	list_init(&gone);
 	h->usable_bytes = usable_bytes;
+	h->origin = ORIGIN_MALLOC;
 
 	lock_acquire(&lock);
 	taken = take_free_locked(h, mapped_bytes, align);

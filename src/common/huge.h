@@ -9,6 +9,7 @@
 #define HAK_COMMON_HUGE_H
 
 #include "common/base.h"
+#include "common/history.h"
 #include "common/list.h"
 
 struct lock;
@@ -25,6 +26,7 @@ struct huge {
 	size_t mapped_bytes;   /* whole units */
 	size_t usable_bytes;   /* live: <= mapped_bytes; whole pages */
 	uint32_t freed_at_ms;  /* free: the youngest part of it */
+	enum origin origin;    /* live: the owner's, without the lock */
 };
 
 /* *zeroed: every byte is zero. NULL: no memory. */

@@ -58,6 +58,7 @@ void *large_alloc(size_t bytes, size_t align, bool *zeroed)
 	l->usable_bytes = align_up(bytes, os_page_bytes());
 	l->first_unit = span.first;
 	l->units = span.units;
+	l->origin = ORIGIN_MALLOC;
 	registry_set(l->base, l->units, UNIT_LARGE, l);
 	atomic_add_relaxed(&live_bytes, (size_t)l->units * HAK_UNIT_BYTES);
 	*zeroed = span.zeroed;

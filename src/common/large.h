@@ -4,6 +4,7 @@
 #define HAK_COMMON_LARGE_H
 
 #include "common/base.h"
+#include "common/history.h"
 
 enum { LARGE_MAX = HAK_SUPERSLAB_BYTES / 2 };
 
@@ -16,6 +17,7 @@ struct large_span {
 	size_t usable_bytes; /* whole pages; changed by whoever resizes the block */
 	uint16_t first_unit;
 	uint16_t units;
+	enum origin origin; /* the owner's of the block */
 };
 
 /* bytes <= LARGE_MAX; align a power of two <= HAK_SUPERSLAB_BYTES. *zeroed: every

@@ -16,6 +16,7 @@
 enum { LIMIT_MIN_BYTES = 1 << 20 };
 
 struct options options = {
+	.warn_mismatch = 1,
 	.background = 1,
 	.counter_threads = 64,
 	.ace_fast_interval_ms = 500,
@@ -45,6 +46,7 @@ static const struct option table[] = {
 	  .value = &options.on_error_report,
 	  .words = { "abort", "report" } },
 	{ .name = "HAKMEM_CHECK", .value = &options.check_full, .words = { "default", "full" } },
+	{ .name = "HAKMEM_WARN_MISMATCH", .value = &options.warn_mismatch, .max = 1 },
 	{ .name = "HAKMEM_MTE", .value = &options.mte, .words = { "off", "sync", "async" } },
 	{ .name = "HAKMEM_SAMPLE_GUARD", .value = &options.sample_guard, .max = 1000000000 },
 	{ .name = "HAKMEM_DEBUG_TRACE", .value = &options.debug_trace, .max = 1 },

@@ -19,6 +19,7 @@ struct options {
 	int32_t stats_at_exit;
 	int32_t verbose;
 	int32_t check_full;      /* see check.h; thread caches have no capacity */
+	int32_t warn_mismatch;   /* say that a block of new is freed by free, and the like */
 	int32_t mte;             /* enum memtag_mode; thread caches have no capacity */
 	int32_t sample_guard;    /* one allocation in so many is guarded; 0: none. See guard.h */
 	int32_t debug_trace;     /* see debug_trace.h; thread caches have no capacity */

@@ -8,6 +8,7 @@
 #include "common/memtag.h"
 #include "common/options.h"
 #include "common/profile.h"
+#include "common/report.h"
 
 /* Is a block of `usable` bytes worth keeping for `bytes` <= usable? A copy costs
  * time once; more than half a block unused costs memory for as long as it lives. */
@@ -16,11 +17,19 @@ static bool keep_in_place(size_t usable, size_t bytes)
 	return bytes >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN;
 }
 
+/* A block of operator new? That is only said. */
+static void look_at_origin(const void *p, size_t usable, const enum origin *origin)
+{
+	if (origin != NULL && !origin_fits(*origin, ORIGIN_MALLOC))
+		report_mismatch((uintptr_t)p, usable, *origin, "realloc");
+}
+
 /* Resize without a copy. NULL: not possible. */
 static void *resize_kind(void *p, size_t bytes, size_t usable)
 {
 	void *record;
 	unsigned kind = registry_lookup((uintptr_t)p, &record);
+	look_at_origin(p, usable, entry_origin(kind, record));
 	/* With tags a block's end is where it was asked for. */
 	if (kind == UNIT_LARGE && bytes > HAK_SMALL_MAX && bytes <= LARGE_MAX && !memtag_is_on())
 		return large_resize(record, bytes) ? p : NULL;

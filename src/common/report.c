@@ -21,6 +21,8 @@ enum {
 	REPORTS_MAX = 16, /* with HAKMEM_ON_ERROR=report; later ones are only counted */
 	REPORT_BYTES = 8192,
 	REPORTS_AT_ONCE = 4,
+	WARNING_BYTES = 1024,
+	WARNING_FRAMES = 8, /* where the allocator is linked in, the first are its own */
 };
 
 static _Atomic uint64_t count;
@@ -62,7 +64,7 @@ static void text_advice(struct text *t)
 	text_printf(t, "  what to do: look at the code of the stacks above (addr2line -fe MODULE OFFSET)");
 	if (!options.check_full)
 		text_printf(t, ". HAKMEM_CHECK=full also says where the block was allocated and freed;\n"
-			       "  in production HAKMEM_SAMPLE_GUARD=1000 does so for one block in 1000");
+			       "  in production HAKMEM_SAMPLE_GUARD=100000 does so for one block in 100000");
 	if (!options.on_error_report)
 		text_printf(t, ".\n  HAKMEM_ON_ERROR=report goes on after a report");
 	text_printf(t, "\n");
@@ -519,6 +521,26 @@ void report_wrong_origin(uintptr_t block, const struct history *h, const struct 
 		    (void *)block, origin_name(h->origin));
 	text_place(&r.text, block);
 	report_end(&r, NULL, h);
+}
+
+void report_mismatch(uintptr_t block, size_t bytes, enum origin origin, const char *doing)
+{
+	static _Atomic uint32_t said;
+	static char buf[WARNING_BYTES]; /* of whoever sets `said` */
+	struct stack stack;
+	struct text t;
+	uint32_t no = 0;
+	if (!options.warn_mismatch || !atomic_cas_acquire(&said, &no, 1))
+		return;
+	stack_capture(&stack);
+	text_init(&t, buf, sizeof(buf));
+	text_printf(&t,
+		    "[HAK_FREE_MISMATCH] hakmem: %s(%p): wrong function: the live %zu-byte block "
+		    "comes from %s; it is done all the same, and not said again; called at",
+		    doing, (void *)block, bytes, origin_name(origin));
+	stack_text_line(&t, &stack, WARNING_FRAMES);
+	text_printf(&t, "; HAKMEM_CHECK=full reports each\n");
+	diag_write(&t);
 }
 
 /* ---- damage */

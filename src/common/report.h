@@ -35,6 +35,10 @@ HAK_COLD void report_wrong_size(uintptr_t block, size_t have_bytes, const struct
 HAK_COLD void report_wrong_origin(uintptr_t block, const struct history *h,
 				  const struct free_call *call);
 
+/* The same where only that is known, and the block is freed or resized all the same: programs
+ * that do so work. One line, of the first time; none with HAKMEM_WARN_MISMATCH=0. */
+HAK_COLD void report_mismatch(uintptr_t block, size_t bytes, enum origin origin, const char *doing);
+
 /* A byte outside the live block was written; `how` says what showed it. */
 HAK_COLD void report_overrun(uintptr_t block, const struct history *h, uintptr_t at,
 			     const char *how);

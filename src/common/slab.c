@@ -165,7 +165,7 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	for (unsigned w = 0; w < bitmap_words(capacity); w++)
 		bitmap[w] = word_mask(capacity, w);
 	if (memtag_is_on() && !span.zeroed)
-		memtag_clear(s->base, (size_t)s->units * HAK_UNIT_BYTES);
+		memtag_clear(span.base, (size_t)s->units * HAK_UNIT_BYTES);
 	if (HAK_LIKELY(!fault_take(FAULT_UNREGISTERED)))
 		registry_set(s->base, s->units, cls, s->states);
 	atomic_add_relaxed(&live_slabs, 1);

@@ -98,12 +98,17 @@ void stack_capture_from(struct stack *out, uintptr_t pc, uintptr_t frame)
 		out->frames[n] = 0;
 }
 
+/* Is this the library itself, and not a program that it is linked into? */
+static bool is_the_library(const struct mapping *m)
+{
+	return m->path != NULL && strstr(m->path, "/libhakmem") != NULL;
+}
+
 static void own_library_line(const struct mapping *m, void *arg)
 {
 	struct stack_range *own = arg;
 	const uintptr_t here = (uintptr_t)&stack_walk;
-	if (here >= m->begin && here < m->end && m->path != NULL &&
-	    strstr(m->path, "/libhakmem") != NULL)
+	if (here >= m->begin && here < m->end && is_the_library(m))
 		*own = (struct stack_range){ m->begin, m->end };
 }
 
@@ -124,7 +129,7 @@ struct places {
 	char name[STACK_FRAMES_MAX][64];  /* the end of its path */
 	uintptr_t module_base;            /* of the file of the lines being read */
 	char module[64];
-	uintptr_t own_base;               /* of the allocator's code */
+	uintptr_t own_base;               /* of the allocator's code; 0: the program's own */
 };
 
 /* The last part of the path, cut on the left if it is long. */
@@ -145,7 +150,8 @@ static void places_line(const struct mapping *m, void *arg)
 		p->module_base = m->begin;
 		copy_name(p->module, m->path);
 	}
-	if ((uintptr_t)&stack_capture >= m->begin && (uintptr_t)&stack_capture < m->end)
+	if ((uintptr_t)&stack_capture >= m->begin && (uintptr_t)&stack_capture < m->end &&
+	    is_the_library(m))
 		p->own_base = p->module_base;
 	for (unsigned i = 0; i < STACK_FRAMES_MAX && p->stack->frames[i] != 0; i++) {
 		uintptr_t pc = p->stack->frames[i];
@@ -160,23 +166,36 @@ static void places_line(const struct mapping *m, void *arg)
 static unsigned own_frames(const struct places *p)
 {
 	unsigned n = 0;
-	while (n < STACK_FRAMES_MAX && p->stack->frames[n] != 0 && p->base[n] == p->own_base)
+	while (p->own_base != 0 && n < STACK_FRAMES_MAX && p->stack->frames[n] != 0 &&
+	       p->base[n] == p->own_base)
 		n++;
 	return n < STACK_FRAMES_MAX && p->stack->frames[n] != 0 ? n : 0;
 }
 
-void stack_text(struct text *t, const struct stack *s)
+static void frames_text(struct text *t, const struct stack *s, unsigned most, const char *before,
+			const char *behind)
 {
 	char buf[MAPS_BYTES];
 	struct places p;
 	memset(&p, 0, sizeof(p));
 	p.stack = s;
 	maps_each(buf, sizeof(buf), places_line, &p);
-	for (unsigned i = own_frames(&p); i < STACK_FRAMES_MAX && s->frames[i] != 0; i++) {
-		text_printf(t, "    %p", (void *)s->frames[i]);
+	for (unsigned i = own_frames(&p), n = 0; i < STACK_FRAMES_MAX && s->frames[i] != 0 && n < most;
+	     i++, n++) {
+		text_printf(t, "%s%p", before, (void *)s->frames[i]);
 		if (p.base[i] != 0)
 			text_printf(t, " %s+0x%lx", p.name[i],
 				    (unsigned long)(s->frames[i] - p.base[i]));
-		text_printf(t, "\n");
+		text_printf(t, "%s", behind);
 	}
+}
+
+void stack_text(struct text *t, const struct stack *s)
+{
+	frames_text(t, s, STACK_FRAMES_MAX, "    ", "\n");
+}
+
+void stack_text_line(struct text *t, const struct stack *s, unsigned most)
+{
+	frames_text(t, s, most, " ", "");
 }

@@ -39,6 +39,9 @@ void stack_capture_from(struct stack *out, uintptr_t pc, uintptr_t frame);
  * allocator itself, where it is a library of its own, are left out. */
 void stack_text(struct text *t, const struct stack *s);
 
+/* The first `most` of these frames on the line that t ends with. */
+void stack_text_line(struct text *t, const struct stack *s, unsigned most);
+
 /* Can the 32 bytes at addr be read? (24 on some machines: what the kernel takes in for the
  * system call that is asked.) */
 bool stack_is_readable(uintptr_t addr);

@@ -1,6 +1,7 @@
 /*
  * HAKMEM_MTE=sync: an access past a block's end or to a freed block traps at the instruction and
- * is reported; programs that do nothing of the kind run as ever. Under qemu-user, and on a
+ * is reported; programs that do nothing of the kind run as ever. HAKMEM_MTE=async: the same,
+ * but that the report comes at the next system call, and says no more than that. Under qemu-user, and on a
  * kernel of its own, whose /init this program is then (tests/system). Skipped where memory
  * has no tags; the case `absent`, run by memtag_absent.sh, is for there alone. The C
  * library keeps its own malloc, since two emulators are not to be trusted with it: qemu-user 7.2
@@ -16,6 +17,7 @@
 #include "arch/arch.h"
 #include "arch/memtag.h"
 #include "common/os.h"
+#include "common/slab.h"
 #include "common/thread.h"
 #include "hakmem/hakmem.h"
 
@@ -65,6 +67,7 @@ static int in_child(void (*fn)(size_t), size_t size)
 		close(fds[1]);
 		alarm(test_scaled(20, 60));
 		fn(size);
+		(void)getppid(); /* where a late report comes at the latest */
 		_exit(0);
 	}
 	close(fds[1]);
@@ -88,6 +91,22 @@ static void expect_report(void (*fn)(size_t), size_t size, const char *prefix, c
 	CHECK(strstr(said, "call stack") != NULL, "%zu bytes: no stack:\n%.600s", size, said);
 	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT,
 	      "%zu bytes: expected SIGABRT, found status %#x", size, (unsigned)status);
+}
+
+static int is_late(void)
+{
+	const char *mode = getenv("HAKMEM_MTE");
+
+	return mode != NULL && strcmp(mode, "async") == 0;
+}
+
+/* So too, of an access. */
+static void expect_trap(void (*fn)(size_t), size_t size, const char *prefix, const char *verdict)
+{
+	if (is_late())
+		expect_report(fn, size, AFTER_FREE, "was made before this point");
+	else
+		expect_report(fn, size, prefix, verdict);
 }
 
 /* ---- emulators */
@@ -254,11 +273,11 @@ static void overruns(void)
 	unsigned i;
 
 	for (i = 0; i < size_count; i++) {
-		expect_report(write_behind, sizes[i], OVERRUN, " 0 bytes past the end of the live");
-		expect_report(read_behind, sizes[i], OVERRUN, " 0 bytes past the end of the live");
+		expect_trap(write_behind, sizes[i], OVERRUN, " 0 bytes past the end of the live");
+		expect_trap(read_behind, sizes[i], OVERRUN, " 0 bytes past the end of the live");
 	}
 	for (i = 0; sizes[i] <= 4096; i++)
-		expect_report(write_before, sizes[i], OVERRUN, " 1 bytes before the live");
+		expect_trap(write_before, sizes[i], OVERRUN, " 1 bytes before the live");
 }
 
 static void uses_after_free(void)
@@ -268,10 +287,10 @@ static void uses_after_free(void)
 	for (i = 0; i < size_count; i++) {
 		const char *verdict =
 			sizes[i] <= 32768 ? "into the freed" : "where no block is any more";
-		expect_report(write_freed, sizes[i], AFTER_FREE, verdict);
-		expect_report(read_freed, sizes[i], AFTER_FREE, verdict);
+		expect_trap(write_freed, sizes[i], AFTER_FREE, verdict);
+		expect_trap(read_freed, sizes[i], AFTER_FREE, verdict);
 	}
-	expect_report(write_freed_by_other_thread, sizes[0], AFTER_FREE, "into the freed");
+	expect_trap(write_freed_by_other_thread, sizes[0], AFTER_FREE, "into the freed");
 }
 
 /* What needs no tags is seen by the gate; these would pass it. */
@@ -280,7 +299,7 @@ static void stale_pointers(void)
 	unsigned i;
 
 	for (i = 0; sizes[i] <= 5000; i++) {
-		expect_report(read_used_again, sizes[i], AFTER_FREE, "into the live");
+		expect_trap(read_used_again, sizes[i], AFTER_FREE, "into the live");
 		expect_report(free_used_again, sizes[i], DOUBLE_FREE,
 			      "a pointer to a former block");
 		expect_report(realloc_used_again, sizes[i], DOUBLE_FREE,
@@ -372,6 +391,197 @@ static void system_calls(void)
 	hak_free(p);
 }
 
+/* ---- fork, purges and reuse */
+
+/* Blocks of many sizes, each with content of its own. */
+enum { KEPT = 240 };
+static struct kept {
+	unsigned char *p;
+	size_t size;
+} kept[KEPT];
+
+static void keep(unsigned i)
+{
+	struct kept *k = &kept[i];
+
+	k->size = any_sizes[i % (sizeof(any_sizes) / sizeof(any_sizes[0]))];
+	if (k->size > 100000) /* few of these: much to emulate */
+		k->size = i < KEPT / 4 ? k->size / 4 : 40000;
+	k->p = (unsigned char *)alloc(k->size);
+	test_fill(k->p, k->size, i);
+}
+
+static void check_kept(unsigned i, const char *when)
+{
+	const struct kept *k = &kept[i];
+
+	CHECK(test_verify(k->p, k->size, i) == k->size, "%s: content of block %u, %zu bytes", when, i,
+	      k->size);
+	CHECK(hak_usable_size(k->p) == granules(k->size), "%s: %zu of %zu bytes of block %u have its tag",
+	      when, hak_usable_size(k->p), k->size, i);
+}
+
+static void read_kept(size_t i)
+{
+	sink = (char)kept[i].p[0];
+}
+
+static void write_behind_kept(size_t i)
+{
+	((volatile unsigned char *)kept[i].p)[granules(kept[i].size)] = 1;
+}
+
+/* In the child: what came from the parent is as it was; it is freed, so that its memory gets other
+ * tags, and used again. */
+static void after_fork(void)
+{
+	unsigned i;
+
+	for (i = 0; i < KEPT; i++)
+		check_kept(i, "child");
+	expect_trap(write_behind_kept, 3, OVERRUN, " 0 bytes past the end of the live");
+	for (i = 0; i < KEPT; i += 2)
+		hak_free(kept[i].p);
+	for (i = 0; i < 8; i += 2)
+		expect_trap(read_kept, i, AFTER_FREE, "into the freed");
+	for (i = 0; i < KEPT; i += 2)
+		keep(i);
+	hak_purge();
+	for (i = 0; i < KEPT; i++)
+		check_kept(i, "child, later");
+	for (i = 1; i < 8; i += 2)
+		expect_trap(write_behind_kept, i, OVERRUN, " 0 bytes past the end of the live");
+}
+
+static void *keep_some(void *arg)
+{
+	unsigned i;
+
+	(void)arg;
+	for (i = 0; i < KEPT; i += 3)
+		keep(i);
+	return NULL;
+}
+
+static void fork_keeps_tags(void)
+{
+	unsigned i, round;
+	pthread_t t;
+	pid_t pid;
+
+	if (!need_exact_tags())
+		return;
+	for (i = 0; i < KEPT; i++)
+		keep(i);
+	/* Some of a thread that has ended. */
+	for (i = 0; i < KEPT; i += 3)
+		hak_free(kept[i].p);
+	REQUIRE(pthread_create(&t, NULL, keep_some, NULL) == 0, "no thread");
+	pthread_join(t, NULL);
+	for (round = 0; round < 2; round++) {
+		pid = fork();
+		REQUIRE(pid >= 0, "no child");
+		if (pid == 0) {
+			after_fork();
+			test_child_exit();
+		}
+		api_expect_clean_exit(pid, test_scaled(20000, 60000), "child");
+		for (i = 0; i < KEPT; i++)
+			check_kept(i, "parent");
+		expect_trap(write_behind_kept, 2, OVERRUN, " 0 bytes past the end of the live");
+		/* The parent's go on changing, too. */
+		for (i = 0; i < KEPT; i += 4)
+			hak_free(kept[i].p);
+		for (i = 0; i < 8; i += 4)
+			expect_trap(read_kept, i, AFTER_FREE, "into the freed");
+		for (i = 0; i < KEPT; i += 4)
+			keep(i);
+	}
+	for (i = 0; i < KEPT; i++)
+		hak_free(kept[i].p);
+}
+
+/* Slabs of which most pages are given back: what is live keeps its tags, what was freed traps, and
+ * the pages get tags anew when they are used again. */
+static void partial_purge(void)
+{
+	enum { COUNT_MAX = 3000 };
+	/* Of `count` blocks one in `every` stays, so that there are free pages between them. */
+	static const struct {
+		size_t size;
+		unsigned count, every;
+	} of[] = { { 48, 3000, 500 }, { 1000, 640, 40 }, { 1536, 600, 40 },
+		   { 3000, 400, 20 }, { 5000, 200, 10 }, { 20000, 100, 10 } };
+	static unsigned char *p[COUNT_MAX];
+	unsigned k, i, round;
+	size_t purged;
+
+	if (!need_exact_tags())
+		return;
+	for (k = 0; k < sizeof(of) / sizeof(of[0]); k++) {
+		const size_t size = of[k].size;
+		const unsigned count = of[k].count, every = of[k].every;
+
+		for (i = 0; i < count; i++)
+			test_fill(p[i] = (unsigned char *)alloc(size), size, i);
+		for (round = 0; round < 3; round++) {
+			for (i = 0; i < count; i++)
+				if (i % every != 0)
+					hak_free(p[i]);
+			purged = slab_purged_bytes();
+			hak_purge();
+			CHECK(slab_purged_bytes() > purged, "%zu bytes: no page was given back", size);
+			for (i = 0; i < count; i += every) {
+				CHECK_U64(test_verify(p[i], size, i), size, "content of a live block");
+				CHECK_U64(hak_usable_size(p[i]), granules(size), "tags of a live block");
+			}
+			kept[0] = (struct kept){ p[every / 2], size };
+			expect_trap(read_kept, 0, AFTER_FREE, "access to ");
+			for (i = 0; i < count; i++)
+				if (i % every != 0)
+					test_fill(p[i] = (unsigned char *)alloc(size), size, i);
+			for (i = 0; i < count; i++) {
+				CHECK_U64(test_verify(p[i], size, i), size, "content, used again");
+				CHECK_U64(hak_usable_size(p[i]), granules(size), "tags, used again");
+			}
+			kept[0] = (struct kept){ p[every / 2], size };
+			expect_trap(write_behind_kept, 0, OVERRUN, " 0 bytes past the end of the live");
+		}
+		for (i = 0; i < count; i++)
+			hak_free(p[i]);
+	}
+}
+
+/* Units that held large blocks become slabs, whose blocks begin at colours: that clears tags of
+ * former blocks there, and none of the blocks in the units beside. */
+static void used_spans(void)
+{
+	static const size_t of[] = { 1536, 3072, 5120, 6144, 12288 };
+	enum { SPANS = 48, BLOCKS = 200 };
+	static unsigned char *large[SPANS], *small[BLOCKS];
+	unsigned k, i;
+
+	if (!need_exact_tags())
+		return;
+	for (k = 0; k < sizeof(of) / sizeof(of[0]); k++) {
+		for (i = 0; i < SPANS; i++)
+			test_fill(large[i] = (unsigned char *)alloc(60000), 60000, i);
+		for (i = 0; i < SPANS; i += 2)
+			hak_free(large[i]);
+		for (i = 0; i < BLOCKS; i++)
+			test_fill(small[i] = (unsigned char *)alloc(of[k]), of[k], i);
+		for (i = 1; i < SPANS; i += 2) {
+			CHECK_U64(hak_usable_size(large[i]), granules(60000), "tags of a neighbour");
+			CHECK_U64(test_verify(large[i], 60000, i), 60000, "content of a neighbour");
+			hak_free(large[i]);
+		}
+		for (i = 0; i < BLOCKS; i++) {
+			CHECK_U64(test_verify(small[i], of[k], i), of[k], "content of a block");
+			hak_free(small[i]);
+		}
+	}
+}
+
 /* ---- how */
 
 #define CASE(fn)                                                                                   \
@@ -387,6 +597,9 @@ CASE(uses_after_free)
 CASE(stale_pointers)
 CASE(ordinary)
 CASE(system_calls)
+CASE(fork_keeps_tags)
+CASE(partial_purge)
+CASE(used_spans)
 
 static void absent(void)
 {
@@ -405,6 +618,9 @@ static const struct test_case cases[] = {
 	{ "stale_pointers", case_stale_pointers },
 	{ "ordinary", case_ordinary },
 	{ "system_calls", case_system_calls },
+	{ "fork_keeps_tags", case_fork_keeps_tags },
+	{ "partial_purge", case_partial_purge },
+	{ "used_spans", case_used_spans },
 };
 static const struct test_case without[] = { { "absent", absent } };
 

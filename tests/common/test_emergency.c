@@ -5,7 +5,9 @@
 
 #include "common/atomics.h"
 #include "common/emergency.h"
+#include "common/entry.h"
 #include "common/huge.h"
+#include "common/options.h"
 #include "common/registry.h"
 #include "common/report.h"
 #include "common/stats.h"
@@ -108,6 +110,30 @@ static void nested_free(void)
 	CHECK_PTR(emergency_take_deferred(), NULL, "no block waits");
 	CHECK_U64(report_count() - reports, 0, "reports");
 	hak_check_all();
+}
+
+/* What a handler deleted is freed later, when it is not known any more that it was deleted. */
+static void delete_inside(void *full)
+{
+	const struct free_call call = { .name = "operator delete", .origin = ORIGIN_NEW };
+	struct slow_scope scope;
+	void *p;
+	options.check_full = full != NULL;
+	p = entry_alloc_for(100000, 1, ORIGIN_NEW);
+	CHECK(slow_enter(&scope), "the first to enter");
+	entry_free_call(p, &call);
+	slow_leave(&scope);
+	hak_free(hak_malloc(100000));
+	CHECK_PTR(emergency_take_deferred(), NULL, "no block waits");
+}
+
+static void nested_delete(void)
+{
+	static struct unit_child child;
+	for (unsigned full = 0; full < 2; full++) {
+		unit_child_passes(&child, delete_inside, full ? &child : NULL);
+		CHECK(child.length == 0, "expected silence, found:\n%s", child.text);
+	}
 }
 
 static void deferred(void *arg)
@@ -232,6 +258,7 @@ static const struct test_case cases[] = {
 	{ "scopes", scopes },
 	{ "nested_allocation", nested_allocation },
 	{ "nested_free", nested_free },
+	{ "nested_delete", nested_delete },
 };
 
 UNIT_MAIN(cases)

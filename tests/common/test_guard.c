@@ -122,6 +122,29 @@ static void go_on_after_reports(void *arg)
 	CHECK_U64(report_count(), 3, "reports");
 }
 
+/* Sampled, that is only said; under full checking it is an error. */
+static void free_of_new(void *full)
+{
+	size_t live = guard_count();
+	void *p = guard_alloc(100, 16, full == NULL, ORIGIN_NEW);
+	options.check_full = full != NULL;
+	entry_free(p);
+	CHECK_U64(guard_count(), live, "guarded blocks");
+	CHECK_U64(report_count(), 0, "reports");
+	entry_free(guard_alloc(100, 16, true, ORIGIN_NEW));
+}
+
+static void mismatch(void)
+{
+	static struct unit_child child;
+	const char *line = "[HAK_FREE_MISMATCH] hakmem: free(0x";
+	unit_child_passes(&child, free_of_new, NULL);
+	CHECK(strncmp(child.text, line, strlen(line)) == 0 && unit_count(child.text, "\n") == 1 &&
+		      strstr(child.text, "the live 100-byte block comes from operator new; ") != NULL,
+	      "it said:\n%s", child.text);
+	unit_child_aborts(free_of_new, &child, line);
+}
+
 static void report_mode(void)
 {
 	static struct unit_child child;
@@ -199,6 +222,7 @@ static void bounds(void)
 
 static const struct test_case cases[] = {
 	{ "geometry", geometry }, { "resized", resized },   { "reports", reports },
+	{ "mismatch", mismatch },
 	{ "report_mode", report_mode }, { "chaining", chaining }, { "bounds", bounds },
 };
 
