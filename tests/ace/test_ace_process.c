@@ -187,7 +187,7 @@ static void cpu_guard(void)
 	for (unsigned i = 0; i < THREADS; i++)
 		REQUIRE(pthread_create(&threads[i], NULL, heap_of_its_own, NULL) == 0, "no thread");
 	pthread_barrier_wait(&all_there);
-	stopped_by("ppm is above the limit of 10000 (HAKMEM_ACE_MAX_CPU_PERCENT)");
+	stopped_by("% is above the limit of 1 (HAKMEM_ACE_MAX_CPU_PERCENT)");
 	pthread_barrier_wait(&all_there);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
