@@ -138,6 +138,45 @@ static void trace_repeats(void)
 	CHECK(count("[ACE] Fast loop: reward=0.") > 0, "nothing was judged:\n%.900s", text);
 }
 
+/* ---- the promised line about a drain threshold, for real */
+
+enum { GIVEN = 5000, GIVEN_BYTES = 48 };
+static void *given[GIVEN];
+
+static void *free_given(void *arg)
+{
+	for (unsigned i = 0; i < GIVEN; i++)
+		hak_free(given[i]);
+	return arg;
+}
+
+/* No block of that class: its inbox is looked at by nobody. */
+static void work_on_others(unsigned steps)
+{
+	unsigned before = count("[ACE] Fast loop: ");
+	do {
+		for (unsigned i = 0; i < 10000; i++)
+			hak_free(hak_malloc(200));
+		hak_free(hak_malloc(300000));
+		collect();
+	} while (count("[ACE] Fast loop: ") < before + steps && waiting());
+}
+
+static void high_backlog(void)
+{
+	const char *line = "\n[ACE] Drain threshold[3]: 64 → 32 (high backlog)\n";
+	do {
+		pthread_t thread;
+		for (unsigned i = 0; i < GIVEN; i++)
+			given[i] = hak_malloc(GIVEN_BYTES);
+		REQUIRE(pthread_create(&thread, NULL, free_given, NULL) == 0, "no thread");
+		pthread_join(thread, NULL);
+		work_on_others(5);
+	} while (count(line) == 0 && waiting());
+	stop_catching();
+	CHECK(count(line) > 0, "no \"%s\"; standard error has:\n%.900s", line + 1, text);
+}
+
 /* ---- guards */
 
 static void stopped_by(const char *words)
@@ -239,6 +278,7 @@ static void off_by_default(void)
 
 static const struct test_case cases[] = {
 	{ "trace_repeats", trace_repeats },
+	{ "high_backlog", high_backlog },
 	{ "rss_guard", rss_guard },
 	{ "latency_guard", latency_guard },
 	{ "cpu_guard", cpu_guard },
