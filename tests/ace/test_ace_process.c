@@ -232,6 +232,32 @@ static void cpu_guard(void)
 		pthread_join(threads[i], NULL);
 }
 
+/* ---- the user's shortest run of pages holds for what ACE asks back, too */
+
+static void given_runs_hold(void)
+{
+	enum { BLOCKS = 4000, BYTES = 4096, LOOKS = 4000, MAX_PURGED = 1 << 20 };
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	static void *p[BLOCKS];
+	struct hak_stats before = { .struct_bytes = sizeof(before) }, after = before;
+	for (unsigned i = 0; i < BLOCKS; i++)
+		memset(p[i] = hak_malloc(BYTES), 1, BYTES);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		if ((uintptr_t)p[i] / BYTES % 2 == 1)
+			hak_free(p[i]);
+	hak_stats_get(&before);
+	for (unsigned i = 0; i < LOOKS && count("[ACE] Scavenge: ") < 3; i++) {
+		nanosleep(&pause, NULL);
+		collect();
+	}
+	stop_catching();
+	hak_stats_get(&after);
+	CHECK(count("[ACE] Scavenge: up to 5 ms (idle)") >= 3, "standard error has:\n%.900s", text);
+	CHECK(after.purged_bytes_total - before.purged_bytes_total < MAX_PURGED,
+	      "%llu bytes went back, in runs of a page",
+	      (unsigned long long)(after.purged_bytes_total - before.purged_bytes_total));
+}
+
 /* ---- fork: the child's ACE goes on, its trace does not */
 
 static void in_child(void)
@@ -282,6 +308,7 @@ static const struct test_case cases[] = {
 	{ "rss_guard", rss_guard },
 	{ "latency_guard", latency_guard },
 	{ "cpu_guard", cpu_guard },
+	{ "given_runs_hold", given_runs_hold },
 	{ "survives_fork", survives_fork },
 	{ "off_by_default", off_by_default },
 };
