@@ -43,6 +43,7 @@ done
 ratio='(n/a|[01]\.[0-9]{2})'
 reason='\([a-zA-Z][a-zA-Z: ]+\)'
 cat >"$work/forms" <<FORMS
+hakmem: counters: .+ \(error [0-9]+\); next source: (perf_fd|software|none)
 \[ACE\] Started: a step every 10 ms, LLC misses from: (user|perf_fd|software|none)
 \[ACE\] Fast loop: reward=$ratio, llc_miss=$ratio, backlog=[0-9]+
 \[ACE\] Slow loop: fragmentation=$ratio, rss_mb=[0-9]+, pressure=$ratio
