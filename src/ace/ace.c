@@ -49,11 +49,14 @@ static void port_set(void *context, enum hak_knob k, unsigned cls, int32_t value
 	knob_set(k, cls, value);
 }
 
+/* Runs of any length, unless the user has said which are too short. */
 static void port_scavenge(void *context, uint64_t budget_ns)
 {
+	const enum hak_knob k = HAK_KNOB_PARTIAL_RELEASE_PAGES;
+	const bool given = (options.given_knobs >> k & 1) != 0;
 	bool more;
 	(void)context;
-	purge_scavenge(budget_ns, 1, &more);
+	purge_scavenge(budget_ns, given ? (unsigned)knob_get(k, 0) : 1, &more);
 }
 
 /* Moves back and forth of trials are for who debugs; what stays is news. */

@@ -28,9 +28,11 @@ static bool persists(uint32_t *steps, bool above)
 struct ace_guard_report ace_guard_check(struct ace_guard *g, const struct ace_sample *s)
 {
 	const uint64_t rss_mb = s->rss_bytes >> MB_SHIFT, rss_limit = rss_limit_mb(g, s);
-	const uint64_t cpu_limit_ppm = (uint64_t)g->limits.max_cpu_percent * (PPM / PERCENT);
+	const uint32_t cpu_limit = g->limits.max_cpu_percent;
+	/* Rounded up: above the limit is above it in whole percents too. */
+	const uint32_t cpu = (uint32_t)(((uint64_t)s->ace_cpu_ppm + PPM / PERCENT - 1) / (PPM / PERCENT));
 	bool latency = persists(&g->slow_steps, s->p99_ns > g->limits.max_p99_ns);
-	bool cpu = persists(&g->busy_steps, s->ace_cpu_ppm > cpu_limit_ppm);
+	bool busy = persists(&g->busy_steps, cpu > cpu_limit);
 	if (latency)
 		return (struct ace_guard_report){ ACE_GUARD_LATENCY, "p99 latency", "ns",
 						  "HAKMEM_ACE_MAX_P99_LAT_NS", s->p99_ns,
@@ -38,9 +40,8 @@ struct ace_guard_report ace_guard_check(struct ace_guard *g, const struct ace_sa
 	if (rss_mb > rss_limit)
 		return (struct ace_guard_report){ ACE_GUARD_RSS, "resident memory", "MB",
 						  "HAKMEM_ACE_MAX_RSS_MB", rss_mb, rss_limit };
-	if (cpu)
-		return (struct ace_guard_report){ ACE_GUARD_CPU, "ACE's CPU time", "ppm",
-						  "HAKMEM_ACE_MAX_CPU_PERCENT", s->ace_cpu_ppm,
-						  cpu_limit_ppm };
+	if (busy)
+		return (struct ace_guard_report){ ACE_GUARD_CPU, "ACE's CPU time", "%",
+						  "HAKMEM_ACE_MAX_CPU_PERCENT", cpu, cpu_limit };
 	return (struct ace_guard_report){ .verdict = ACE_GUARD_OK };
 }

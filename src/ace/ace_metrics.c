@@ -25,7 +25,7 @@ static uint64_t p99_ns(const struct hak_metrics *last, const struct hak_metrics 
 	for (unsigned i = LATENCY_BUCKETS; i-- > 0;) {
 		above += now->latency[i] - last->latency[i];
 		if (above > allowed)
-			return (uint64_t)1 << i;
+			return latency_bucket_ns(i);
 	}
 	return 0;
 }

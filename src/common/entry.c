@@ -215,8 +215,9 @@ static struct checked_block checked_block(const struct place *at, const void *p)
 	struct checked_block b = { .addr = (uintptr_t)p, .usable_bytes = place_bytes(at, p) };
 	if (at->state != NULL) {
 		const struct slab *s = slab_of_block(p);
+		const uint32_t index = slab_block_index(s, p);
 		b.serial = s->serial;
-		b.before = b.addr > s->base ? b.addr - b.usable_bytes : 0;
+		b.before = index > 0 ? slab_block_start(s, index - 1) : 0;
 	}
 	return b;
 }

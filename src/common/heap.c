@@ -888,7 +888,7 @@ static void check_cached(unsigned cls, const struct cached_block *blocks, unsign
 		const struct slab *s = slab_of_block(blocks[i].block);
 		uint32_t index = slab_block_index(s, blocks[i].block);
 		HAK_VERIFY(s->cls == cls);
-		HAK_VERIFY((uintptr_t)blocks[i].block == s->base + index * class_bytes(cls));
+		HAK_VERIFY((uintptr_t)blocks[i].block == slab_block_start(s, index));
 		HAK_VERIFY(blocks[i].state == &s->states[index]);
 		HAK_VERIFY(atomic_load_relaxed(blocks[i].state) == BLOCK_CACHED);
 		for (unsigned k = 0; k < i; k++)

@@ -1,6 +1,5 @@
 #include "common/latency.h"
 
-#include "common/bits.h"
 #include "common/os.h"
 
 static void add(_Atomic uint64_t *figure, uint64_t n)
@@ -16,11 +15,7 @@ uint64_t latency_begin(_Atomic uint64_t *count)
 
 void latency_end(struct latency *l, uint64_t begin)
 {
-	uint64_t ns;
-	unsigned bucket;
 	if (HAK_LIKELY(begin == 0))
 		return;
-	ns = os_now_ns() - begin;
-	bucket = ns == 0 ? 0 : bit_highest(ns);
-	add(&l->buckets[bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1], LATENCY_WEIGHT);
+	add(&l->buckets[latency_bucket(os_now_ns() - begin)], LATENCY_WEIGHT);
 }

@@ -6,16 +6,32 @@
 
 #include "common/atomics.h"
 #include "common/base.h"
+#include "common/bits.h"
 
 enum {
 	LATENCY_WEIGHT = 8,
-	LATENCY_BUCKETS = 36, /* bucket i: from 2^i ns on; the last from half a minute on */
+	LATENCY_STEPS = 4, /* buckets for each doubling: bounds are a quarter apart at most */
+	LATENCY_BUCKETS = 36 * LATENCY_STEPS, /* the last from a minute on */
 };
 
 struct latency {
 	_Atomic uint64_t allocs, frees;            /* slow ones */
 	_Atomic uint64_t buckets[LATENCY_BUCKETS]; /* of both, weighted */
 };
+
+/* The bucket of a time. */
+HAK_INLINE unsigned latency_bucket(uint64_t ns)
+{
+	unsigned high = bit_highest(ns | 1);
+	unsigned bucket = high * LATENCY_STEPS + (unsigned)((ns << 2 >> high) % LATENCY_STEPS);
+	return bucket < LATENCY_BUCKETS ? bucket : LATENCY_BUCKETS - 1;
+}
+
+/* The time, rounded down, from which on bucket i counts. */
+HAK_INLINE uint64_t latency_bucket_ns(unsigned i)
+{
+	return (uint64_t)(LATENCY_STEPS + i % LATENCY_STEPS) << i / LATENCY_STEPS >> 2;
+}
 
 /* A slow path begins, counted in *count, allocs or frees. Returns what latency_end()
  * wants. */

@@ -22,7 +22,7 @@ struct hak_metrics {
 	uint64_t ops;         /* allocations asked for; exact when no thread is in the allocator */
 	uint64_t slow_allocs; /* of these, not from their thread's cache */
 	uint64_t slow_frees;  /* frees that did not go into it */
-	/* Slow allocations and frees by their time: bucket i from 2^i ns on. */
+	/* Slow allocations and frees by their time: bucket i from latency_bucket_ns(i) on. */
 	uint64_t latency[LATENCY_BUCKETS];
 	uint64_t lock_waits;   /* locks that were not free at once */
 	uint64_t lock_wait_ns; /* time spent waiting for them, by all threads */

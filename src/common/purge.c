@@ -22,9 +22,10 @@
 enum {
 	/* A process with less to give back than this never gets the thread. */
 	START_BYTES = 4 << 20,
-	/* A pass lasts 5 ms at most: when this is over, it ends with the step it is in and one of
-	 * each other kind, all well below a millisecond. */
-	PASS_BUDGET_NS = 4000000,
+	/* A pass lasts so long at most: when all but a millisecond is over, it ends with the step it
+	 * is in and one of each other kind, all well below that. */
+	PASS_BUDGET_NS = 5000000,
+	LAST_STEPS_NS = 1000000,
 	PAUSE_BUSY_MS = 10,     /* between passes while more is due */
 	PAUSE_WAITING_MS = 100, /* while something will be due */
 	PAUSE_WATCHING_MS = 50, /* and goes back as soon as the process is idle */
@@ -96,6 +97,19 @@ struct purge_counters purge_counters(void)
 		c.passes += c.by_ns[i];
 	}
 	return c;
+}
+
+/* The pass that has begun then is over. */
+static void count_pass_locked(uint64_t begin_ns, uint64_t begin_cpu_ns)
+{
+	count_in_locked(&by_clock, os_now_ns() - begin_ns);
+	count_in_locked(&by_cpu, os_thread_cpu_ns() - begin_cpu_ns);
+}
+
+/* When a pass that begins now has to come to its end. */
+static uint64_t deadline_ns(uint64_t now_ns, uint64_t budget_ns)
+{
+	return now_ns + budget_ns - (budget_ns < LAST_STEPS_NS ? budget_ns : LAST_STEPS_NS);
 }
 
 enum phase { PHASE_HUGE, PHASE_HEAPS, PHASE_UNITS, PHASE_COUNT };
@@ -173,10 +187,9 @@ static enum pass_rest pass(struct heap_maintenance how)
 	enum pass_rest rest;
 	lock_acquire(&lock);
 	begin = os_now_ns();
-	how.deadline_ns = begin + PASS_BUDGET_NS;
+	how.deadline_ns = deadline_ns(begin, PASS_BUDGET_NS);
 	rest = phases_locked(&how);
-	count_in_locked(&by_clock, os_now_ns() - begin);
-	count_in_locked(&by_cpu, os_thread_cpu_ns() - begin_cpu);
+	count_pass_locked(begin, begin_cpu);
 	lock_release(&lock);
 	return rest;
 }
@@ -199,9 +212,12 @@ size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more)
 	size_t bytes = 0;
 	*more = false;
 	if (slow_enter(&scope)) {
+		uint64_t begin, begin_cpu = os_thread_cpu_ns();
 		lock_acquire(&lock);
-		how.deadline_ns = os_now_ns() + budget_ns;
+		begin = os_now_ns();
+		how.deadline_ns = deadline_ns(begin, budget_ns);
 		bytes = heap_maintain_all(&how, more);
+		count_pass_locked(begin, begin_cpu);
 		lock_release(&lock);
 	}
 	slow_leave(&scope);

@@ -24,8 +24,8 @@ void purge_kick(void);
 size_t purge_everything(void);
 
 /* Give free pages of partly used slabs back, in runs of at least min_run_pages, without regard to
- * how long they have been free, for budget_ns and one step, of well below a
- * millisecond, at most. The next call, or pass, goes on where this one left off. Returns the
+ * how long they have been free, for budget_ns at most, but one step, of well below a
+ * millisecond, at least. The next call, or pass, goes on where this one left off. Returns the
  * bytes; *more: the time was up. Outside of slow_enter .. slow_leave. */
 size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more);
 

@@ -140,7 +140,7 @@ static struct slab_place slab_place(uintptr_t addr, const struct slab *s)
 	at.in_block = at.index < s->capacity;
 	if (!at.in_block)
 		at.index = s->capacity;
-	at.into = addr - s->base - at.index * class_bytes(s->cls);
+	at.into = addr - slab_block_start(s, at.index);
 	return at;
 }
 
@@ -364,7 +364,7 @@ static struct tagged_block tagged_block_of(const struct slab *s, uint32_t index)
 	if (index >= s->capacity) /* also before the first */
 		return (struct tagged_block){ .addr = 0 };
 	state = atomic_load_relaxed(&s->states[index]);
-	return tagged_block(s->base + index * class_bytes(s->cls), class_bytes(s->cls),
+	return tagged_block(slab_block_start(s, index), class_bytes(s->cls),
 			    state == BLOCK_LIVE || state == BLOCK_SAMPLED);
 }
 
@@ -409,11 +409,11 @@ static void wrong_tag_in(uintptr_t pointer, const struct tagged_block *b,
 static void wrong_tag_in_slab(uintptr_t pointer, const struct slab *s, const struct stack *stack)
 {
 	uintptr_t at = hak_untagged(pointer);
-	uint32_t index = class_block_index(s->cls, (uint32_t)(at - s->base));
+	uint32_t index = slab_block_index(s, (const void *)at);
 	struct tagged_block near[] = { tagged_block_of(s, index), tagged_block_of(s, index - 1),
 				       tagged_block_of(s, index + 1) };
 	/* Both beside it may have the pointer's tag; then the nearer one. */
-	bool second_half = at - s->base - index * class_bytes(s->cls) > class_bytes(s->cls) / 2;
+	bool second_half = at - slab_block_start(s, index) > class_bytes(s->cls) / 2;
 	const unsigned order[] = { 0, second_half ? 2 : 1, second_half ? 1 : 2 };
 	const struct tagged_block *meant = NULL;
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(order) && meant == NULL; i++)

@@ -295,7 +295,7 @@ unsigned slab_put(struct slab *s, const struct cached_block *blocks, unsigned n)
 		size_t bit = state_offset(state, word_states);
 		HAK_ASSERT(state_offset(state, states) < s->capacity);
 		HAK_ASSERT((uintptr_t)blocks[i].block ==
-			   s->base + state_offset(state, states) * class_bytes(s->cls));
+			   slab_block_start(s, state_offset(state, states)));
 		if (bit >= WORD_BITS) { /* of another word */
 			size_t index = state_offset(state, states);
 			unsigned w = (unsigned)(index / WORD_BITS);

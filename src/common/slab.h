@@ -130,6 +130,12 @@ HAK_INLINE uint32_t slab_block_index(const struct slab *s, const void *block)
 	return class_block_index(s->cls, (uint32_t)((uintptr_t)block - s->base));
 }
 
+/* Where block `index` of s starts. */
+HAK_INLINE uintptr_t slab_block_start(const struct slab *s, size_t index)
+{
+	return s->base + index * class_bytes(s->cls);
+}
+
 /* The slab of a block of ours. */
 HAK_INLINE struct slab *slab_of_block(const void *block)
 {

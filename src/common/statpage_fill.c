@@ -187,7 +187,7 @@ static int64_t slow_path_p99_ns(const struct hak_metrics *m)
 		if (below > all - all / 100 - (all % 100 != 0))
 			break;
 	}
-	return all == 0 ? -1 : INT64_C(2) << i;
+	return all == 0 ? -1 : (int64_t)latency_bucket_ns(i + 1);
 }
 
 static int64_t known(uint64_t n, uint64_t unknown)

@@ -49,15 +49,28 @@ static void percentile(void)
 {
 	begin();
 	at.ops = 1000;
-	at.latency[20] = 10;
-	at.latency[10] = 500;
+	at.latency[latency_bucket(1 << 20)] = 10;
+	at.latency[latency_bucket(1 << 10)] = 500;
 	ace_sample_make(&s, &meter, &at, 0, 0);
 	CHECK_U64(s.p99_ns, 1 << 10, "p99, ten above");
 	begin();
 	at.ops = 1000;
-	at.latency[20] = 11;
+	at.latency[latency_bucket(1 << 20)] = 11;
 	ace_sample_make(&s, &meter, &at, 0, 0);
 	CHECK_U64(s.p99_ns, 1 << 20, "p99, eleven above");
+	/* Near enough to be held against a limit of 10 ms. */
+	begin();
+	at.ops = 1000;
+	at.latency[latency_bucket(11000000)] = 11;
+	ace_sample_make(&s, &meter, &at, 0, 0);
+	CHECK(s.p99_ns > 10000000 && s.p99_ns <= 11000000, "p99 of 11 ms: %llu ns",
+	      (unsigned long long)s.p99_ns);
+	begin();
+	at.ops = 1000;
+	at.latency[latency_bucket(9999999)] = 11;
+	ace_sample_make(&s, &meter, &at, 0, 0);
+	CHECK(s.p99_ns < 10000000 && s.p99_ns > 7500000, "p99 of just below 10 ms: %llu ns",
+	      (unsigned long long)s.p99_ns);
 	at.now_ns += 1;
 	at.ops += 1000;
 	ace_sample_make(&s, &meter, &at, 0, 0);

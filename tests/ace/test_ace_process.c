@@ -138,6 +138,45 @@ static void trace_repeats(void)
 	CHECK(count("[ACE] Fast loop: reward=0.") > 0, "nothing was judged:\n%.900s", text);
 }
 
+/* ---- the promised line about a drain threshold, for real */
+
+enum { GIVEN = 5000, GIVEN_BYTES = 48 };
+static void *given[GIVEN];
+
+static void *free_given(void *arg)
+{
+	for (unsigned i = 0; i < GIVEN; i++)
+		hak_free(given[i]);
+	return arg;
+}
+
+/* No block of that class: its inbox is looked at by nobody. */
+static void work_on_others(unsigned steps)
+{
+	unsigned before = count("[ACE] Fast loop: ");
+	do {
+		for (unsigned i = 0; i < 10000; i++)
+			hak_free(hak_malloc(200));
+		hak_free(hak_malloc(300000));
+		collect();
+	} while (count("[ACE] Fast loop: ") < before + steps && waiting());
+}
+
+static void high_backlog(void)
+{
+	const char *line = "\n[ACE] Drain threshold[3]: 64 → 32 (high backlog)\n";
+	do {
+		pthread_t thread;
+		for (unsigned i = 0; i < GIVEN; i++)
+			given[i] = hak_malloc(GIVEN_BYTES);
+		REQUIRE(pthread_create(&thread, NULL, free_given, NULL) == 0, "no thread");
+		pthread_join(thread, NULL);
+		work_on_others(5);
+	} while (count(line) == 0 && waiting());
+	stop_catching();
+	CHECK(count(line) > 0, "no \"%s\"; standard error has:\n%.900s", line + 1, text);
+}
+
 /* ---- guards */
 
 static void stopped_by(const char *words)
@@ -187,10 +226,36 @@ static void cpu_guard(void)
 	for (unsigned i = 0; i < THREADS; i++)
 		REQUIRE(pthread_create(&threads[i], NULL, heap_of_its_own, NULL) == 0, "no thread");
 	pthread_barrier_wait(&all_there);
-	stopped_by("ppm is above the limit of 10000 (HAKMEM_ACE_MAX_CPU_PERCENT)");
+	stopped_by("% is above the limit of 1 (HAKMEM_ACE_MAX_CPU_PERCENT)");
 	pthread_barrier_wait(&all_there);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+}
+
+/* ---- the user's shortest run of pages holds for what ACE asks back, too */
+
+static void given_runs_hold(void)
+{
+	enum { BLOCKS = 4000, BYTES = 4096, LOOKS = 4000, MAX_PURGED = 1 << 20 };
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	static void *p[BLOCKS];
+	struct hak_stats before = { .struct_bytes = sizeof(before) }, after = before;
+	for (unsigned i = 0; i < BLOCKS; i++)
+		memset(p[i] = hak_malloc(BYTES), 1, BYTES);
+	for (unsigned i = 0; i < BLOCKS; i++)
+		if ((uintptr_t)p[i] / BYTES % 2 == 1)
+			hak_free(p[i]);
+	hak_stats_get(&before);
+	for (unsigned i = 0; i < LOOKS && count("[ACE] Scavenge: ") < 3; i++) {
+		nanosleep(&pause, NULL);
+		collect();
+	}
+	stop_catching();
+	hak_stats_get(&after);
+	CHECK(count("[ACE] Scavenge: up to 5 ms (idle)") >= 3, "standard error has:\n%.900s", text);
+	CHECK(after.purged_bytes_total - before.purged_bytes_total < MAX_PURGED,
+	      "%llu bytes went back, in runs of a page",
+	      (unsigned long long)(after.purged_bytes_total - before.purged_bytes_total));
 }
 
 /* ---- fork: the child's ACE goes on, its trace does not */
@@ -239,9 +304,11 @@ static void off_by_default(void)
 
 static const struct test_case cases[] = {
 	{ "trace_repeats", trace_repeats },
+	{ "high_backlog", high_backlog },
 	{ "rss_guard", rss_guard },
 	{ "latency_guard", latency_guard },
 	{ "cpu_guard", cpu_guard },
+	{ "given_runs_hold", given_runs_hold },
 	{ "survives_fork", survives_fork },
 	{ "off_by_default", off_by_default },
 };

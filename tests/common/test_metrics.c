@@ -119,6 +119,22 @@ static void ops_grow(void)
 
 /* ---- slow paths */
 
+/* A bucket's bounds are those of the times that go into it. */
+static void buckets(void)
+{
+	for (uint64_t ns = LATENCY_STEPS, next; ns < UINT64_C(1) << 36; ns = next) {
+		unsigned i = latency_bucket(ns);
+		next = ns + ns / 50 + 1;
+		CHECK(latency_bucket_ns(i) <= ns && ns < latency_bucket_ns(i + 1), "%llu ns in bucket %u",
+		      (unsigned long long)ns, i);
+		CHECK(latency_bucket(ns - 1) <= i, "order at %llu ns", (unsigned long long)ns);
+		CHECK(latency_bucket_ns(i + 1) - latency_bucket_ns(i) <= ns / 4, "width at %llu ns",
+		      (unsigned long long)ns);
+	}
+	CHECK_U64(latency_bucket(0), 0, "no time");
+	CHECK_U64(latency_bucket(UINT64_MAX), LATENCY_BUCKETS - 1, "all time");
+}
+
 static void slow_paths(void)
 {
 	struct hak_metrics before = metrics(), m;
@@ -273,6 +289,7 @@ static const struct test_case cases[] = {
 	{ "ops_of_ended_threads", ops_of_ended_threads },
 	{ "ops_of_this_thread", ops_of_this_thread },
 	{ "ops_grow", ops_grow },
+	{ "buckets", buckets },
 	{ "slow_paths", slow_paths },
 	{ "lock_waits_count", lock_waits_count },
 	{ "backlog", backlog },

@@ -248,7 +248,8 @@ static void in_steps(void *arg)
 	pending = heap_release_pending_bytes();
 	while (heap_release_pending_bytes() > 0 && steps < 10000) {
 		size_t before = heap_release_pending_bytes();
-		given += purge_scavenge(1, 1, &more);
+		/* The last millisecond is for the step that it is in. */
+		given += purge_scavenge(steps % 2 == 0 ? 1 : 1000000, 1, &more);
 		steps++;
 		/* Eight slabs of two units. */
 		CHECK(before - heap_release_pending_bytes() <= 16 * HAK_UNIT_BYTES, "one step took %zu KiB",
@@ -272,11 +273,14 @@ static void shortest_run(void *arg)
 	static unsigned char *blocks[SPARSE_BLOCKS];
 	size_t page = os_page_bytes();
 	unsigned pages = (unsigned)(2 * SPARSE_BYTES / page);
+	uint64_t passes;
 	bool more;
 	(void)arg;
 	options.background = 0;
 	make_sparse(blocks);
+	passes = purge_counters().passes;
 	CHECK_U64(purge_scavenge(UINT64_C(1) << 40, 2 * pages + 20, &more), 0, "bytes of runs so long");
+	CHECK_U64(purge_counters().passes, passes + 1, "passes: this was one");
 	check_sparse(blocks);
 	make_sparse(blocks);
 	CHECK(purge_scavenge(UINT64_C(1) << 40, 1, &more) > 0 || pages < 2, "bytes of any run");
