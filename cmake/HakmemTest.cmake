@@ -20,7 +20,7 @@
 #
 # A script gets its surroundings from the environment: HAKMEM_SOURCE_DIR,
 # HAKMEM_BINARY_DIR, HAKMEM_SHARED_LIB, HAKMEM_STATIC_LIB, CC, EMULATOR (the emulator
-# command, empty natively), READELF, NM.
+# command, empty natively), READELF, NM. tests/testing.sh has what scripts share.
 #
 # In a sanitizer build malloc belongs to the sanitizer: tests that need the
 # library's malloc (LINK shared or static, PRELOAD) are left out, with a message.
