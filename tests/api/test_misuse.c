@@ -34,12 +34,18 @@ static void *at_address(uintptr_t a)
 	return test_opaque((void *)a);
 }
 
+static void double_free(size_t size)
+{
+	void *p = must_malloc(size);
+
+	fault_size = size;
+	api.free(p);
+	api.free(p);
+}
+
 static void double_free_now(void)
 {
-	void *p = must_malloc(64);
-
-	api.free(p);
-	api.free(p);
+	double_free(64);
 }
 
 static void double_free_first_of_20(void)
@@ -68,32 +74,17 @@ static void double_free_first_of_1000(void)
 
 static void double_free_medium(void)
 {
-	void *p;
-
-	fault_size = 5000;
-	p = must_malloc(5000);
-	api.free(p);
-	api.free(p);
+	double_free(5000);
 }
 
 static void double_free_large(void)
 {
-	void *p;
-
-	fault_size = 100000;
-	p = must_malloc(100000);
-	api.free(p);
-	api.free(p);
+	double_free(100000);
 }
 
 static void double_free_huge(void)
 {
-	void *p;
-
-	fault_size = 8u << 20;
-	p = must_malloc(8u << 20);
-	api.free(p);
-	api.free(p);
+	double_free(8u << 20);
 }
 
 static void double_free_aligned(void)
