@@ -20,7 +20,7 @@
 #
 # A script gets its surroundings from the environment: HAKMEM_SOURCE_DIR,
 # HAKMEM_BINARY_DIR, HAKMEM_SHARED_LIB, HAKMEM_STATIC_LIB, CC, EMULATOR (the emulator
-# command, empty natively), READELF, NM.
+# command, empty natively), READELF, NM. tests/testing.sh has what scripts share.
 #
 # In a sanitizer build malloc belongs to the sanitizer: tests that need the
 # library's malloc (LINK shared or static, PRELOAD) are left out, with a message.
@@ -188,3 +188,18 @@ macro(hakmem_add_script_test)
 		CMAKE=${CMAKE_COMMAND} READELF=${CMAKE_READELF} NM=${CMAKE_NM}
 		${plain_env})
 endmacro()
+
+# hakmem_mutant(out NAME SOURCE FROM TO): `out` is a copy of the source with a fault in it, for a
+# test that must find it: TO stands for FROM, which is text of the source.
+function(hakmem_mutant out name source from to)
+	set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+	file(READ ${source} text)
+	string(REPLACE "${from}" "${to}" mutant "${text}")
+	if(mutant STREQUAL text)
+		message(FATAL_ERROR "hakmem_mutant(${name}): ${source} has no '${from}'")
+	endif()
+	get_filename_component(stem ${source} NAME_WE)
+	set(file ${CMAKE_CURRENT_BINARY_DIR}/${stem}_${name}.c)
+	file(GENERATE OUTPUT ${file} CONTENT "${mutant}")
+	set(${out} ${file} PARENT_SCOPE)
+endfunction()

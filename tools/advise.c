@@ -85,21 +85,10 @@ static void print_advice(const struct statpage *p)
 static int advise_process(const char *which)
 {
 	static struct statpage page;
-	struct page_file file;
-	enum page_error e;
-	int code;
-	pid_t pid = page_choose(which, "advise", &code);
-	if (pid == 0)
-		return code;
-	e = page_open(&file, pid, false);
-	if (e == PAGE_OK) {
-		e = page_read(&file, &page);
-		page_close(&file);
-	}
-	if (e != PAGE_OK)
-		return page_explain(e, pid);
-	print_advice(&page);
-	return EXIT_OK;
+	int code = page_copy_chosen(which, "advise", &page);
+	if (code == EXIT_OK)
+		print_advice(&page);
+	return code;
 }
 
 int command_advise(int argc, char **argv)

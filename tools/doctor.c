@@ -159,13 +159,7 @@ static bool process_variable(pid_t pid, const char *name, char *value, size_t si
 static void check_page(pid_t pid)
 {
 	static struct statpage page;
-	struct page_file file;
-	enum page_error e = page_open(&file, pid, false);
-	if (e == PAGE_OK) {
-		e = page_read(&file, &page);
-		page_close(&file);
-	}
-	switch (e) {
+	switch (page_copy(pid, &page)) {
 	case PAGE_OK:
 		finding(GOOD, "statistics", "it shows a page: `hakmem top %d` works (build %s, backend %s)",
 			(int)pid, page.build, page.backend);

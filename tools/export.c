@@ -21,18 +21,14 @@ static struct {
 
 static bool add_process(pid_t pid, void *error)
 {
-	struct page_file f;
 	struct statpage *p;
-	enum page_error e = page_open(&f, pid, false);
+	enum page_error e;
 	if (job.count == MAX_PROCESSES)
 		return false;
 	p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return false;
-	if (e == PAGE_OK) {
-		e = page_read(&f, p);
-		page_close(&f);
-	}
+	e = page_copy(pid, p);
 	if (e == PAGE_OK) {
 		job.pages[job.count] = p;
 		job.pids[job.count++] = pid;

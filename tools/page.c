@@ -328,6 +328,17 @@ enum page_error page_read(const struct page_file *f, struct statpage *out)
 	return PAGE_BUSY;
 }
 
+enum page_error page_copy(pid_t pid, struct statpage *out)
+{
+	struct page_file f;
+	enum page_error e = page_open(&f, pid, false);
+	if (e == PAGE_OK) {
+		e = page_read(&f, out);
+		page_close(&f);
+	}
+	return e;
+}
+
 int page_explain(enum page_error e, pid_t pid)
 {
 	switch (e) {
@@ -503,4 +514,11 @@ pid_t page_choose(const char *s, const char *command, int *code)
 	page_for_each(print_choice, NULL);
 	*code = EXIT_USAGE;
 	return 0;
+}
+
+int page_copy_chosen(const char *s, const char *command, struct statpage *out)
+{
+	int code;
+	pid_t pid = page_choose(s, command, &code);
+	return pid == 0 ? code : page_explain(page_copy(pid, out), pid);
 }

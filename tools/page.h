@@ -39,8 +39,11 @@ enum page_error page_open_file(struct page_file *f, const char *path);
 
 void page_close(struct page_file *f);
 
-/* A whole, checked copy. *build, if not NULL, gets the page's build if that is another. */
+/* A whole, checked copy. Of a page of another build `build` is good, and no more. */
 enum page_error page_read(const struct page_file *f, struct statpage *out);
+
+/* The same of a live process, whose page is open meanwhile. */
+enum page_error page_copy(pid_t pid, struct statpage *out);
 
 /* The checks alone, on a copy: for tests. */
 enum page_error page_check(struct statpage *p);
@@ -56,6 +59,10 @@ void page_for_each(bool (*visit)(pid_t pid, void *arg), void *arg);
 /* The pid that `s` says, or the only process that shows a page if s is NULL. On an
  * error complains and returns 0; *code is the exit code. */
 pid_t page_choose(const char *s, const char *command, int *code);
+
+/* page_copy() of the process that page_choose() says. Complains on an error, and returns the exit
+ * code. */
+int page_copy_chosen(const char *s, const char *command, struct statpage *out);
 
 /* Where does the process's page lie, as its mappings say? */
 enum page_error page_find(pid_t pid, char path[PAGE_PATH_BYTES]);

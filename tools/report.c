@@ -55,22 +55,6 @@ bool report_write(const struct statpage *page, const char *profile, const char *
 
 /* ---- the command */
 
-static int read_process(const char *which, struct statpage *page)
-{
-	struct page_file file;
-	enum page_error e;
-	int code;
-	pid_t pid = page_choose(which, "report", &code);
-	if (pid == 0)
-		return code;
-	e = page_open(&file, pid, false);
-	if (e == PAGE_OK) {
-		e = page_read(&file, page);
-		page_close(&file);
-	}
-	return page_explain(e, pid);
-}
-
 static int read_file(const char *path, struct statpage *page)
 {
 	struct page_file file;
@@ -106,7 +90,7 @@ int command_report(int argc, char **argv)
 		return usage_error("report", "-o FILE: a terminal shows no HTML");
 	which = argv[optind];
 	if (which == NULL || which[strspn(which, "0123456789")] == '\0')
-		code = read_process(which, &page);
+		code = page_copy_chosen(which, "report", &page);
 	else
 		code = read_file(which, &page);
 	if (code != EXIT_OK)

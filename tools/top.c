@@ -185,12 +185,7 @@ int command_top(int argc, char **argv)
 static bool print_process(pid_t pid, void *count)
 {
 	char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
-	struct page_file f;
-	enum page_error e = page_open(&f, pid, false);
-	if (e == PAGE_OK) {
-		e = page_read(&f, &now);
-		page_close(&f);
-	}
+	enum page_error e = page_copy(pid, &now);
 	if (e == PAGE_OK)
 		printf("%7d %10s %10s %6.1f %%  %s\n", (int)pid, size_text(a, (double)now.now.metrics.rss_bytes),
 		       size_text(b, (double)now.now.metrics.live_bytes),

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ace/ace_controller.h"
@@ -14,6 +13,7 @@
 #include "common/metrics.h"
 #include "common/missrate.h"
 #include "common/options.h"
+#include "common/os.h"
 #include "common/purge.h"
 #include "common/statpage.h"
 #include "common/ticker.h"
@@ -154,13 +154,6 @@ static void recognise(const struct ace_sample *sample)
 
 /* ---- a tick */
 
-static uint64_t clock_ns(clockid_t id)
-{
-	struct timespec ts = { 0, 0 };
-	clock_gettime(id, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
 /* At level 1, once there is a sample: where the figures come from. */
 static void say_started(const char *llc_source)
 {
@@ -196,7 +189,7 @@ static void step(uint64_t now_ns, const struct ace_sample *sample)
 uint32_t ace_tick(void)
 {
 	int saved = errno;
-	const uint64_t begin_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	const uint64_t begin_ns = os_thread_cpu_ns();
 	struct hak_metrics now;
 	struct ace_sample sample;
 	bool usable;
@@ -206,13 +199,13 @@ uint32_t ace_tick(void)
 	if (knobs_are_frozen())
 		return (uint32_t)options.ace_fast_interval_ms;
 	metrics_read(&now);
-	usable = ace_sample_make(&sample, &meter, &now, clock_ns(CLOCK_PROCESS_CPUTIME_ID), cpu_ns);
+	usable = ace_sample_make(&sample, &meter, &now, os_process_cpu_ns(), cpu_ns);
 	cpu_ns = 0;
 	if (usable) {
 		say_started(now.llc_source);
 		step(now.now_ns, &sample);
 	}
-	cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
+	cpu_ns += os_thread_cpu_ns() - begin_ns;
 	errno = saved;
 	return (uint32_t)options.ace_fast_interval_ms;
 }

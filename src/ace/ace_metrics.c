@@ -50,7 +50,8 @@ static void read_rates(struct ace_sample *out, const struct ace_meter *m,
 	out->p99_ns = p99_ns(&m->last, now);
 	out->cpu_ppm = (uint64_t)ppm_ratio(process_cpu_ns - m->last_process_cpu_ns, interval_ns);
 	out->faults_per_s = per_second(now->minor_faults - m->last.minor_faults, interval_ns);
-	out->returned_bytes_per_s = per_second(now->purged_bytes - m->last.purged_bytes, interval_ns);
+	out->returned_bytes_per_s =
+		per_second(now->purged_bytes - m->last.purged_bytes, interval_ns);
 	out->early_bytes_per_s = per_second(now->early_bytes - m->last.early_bytes, interval_ns);
 	out->declined_bytes_per_s =
 		per_second(now->declined_bytes - m->last.declined_bytes, interval_ns);

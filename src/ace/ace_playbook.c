@@ -190,8 +190,8 @@ void ace_playbook_key(char key[ACE_KEY_BYTES], const char *program, const struct
 	text_init(&t, key, ACE_KEY_BYTES);
 	for (unsigned i = 0; program[i] != '\0' && i < NAME_BYTES; i++) {
 		char c = program[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-			     c == '.' || c == '-' || c == '+';
+		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			     (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+';
 		text_printf(&t, "%c", plain ? c : '_');
 	}
 	text_printf(&t, ".m%u.t%u.r%d", log2_of(sample->live_bytes) / 2, log2_of(sample->heaps),
@@ -207,8 +207,9 @@ static void append_own(struct text *t, const char *key, const struct ace_control
 		const int32_t value = knob_info((enum hak_knob)k)->candidates[l->arm];
 		for (uint32_t arm = 0; arm < l->ucb.narms; arm++)
 			if (l->ucb.weight[arm] > 0)
-				text_printf(t, "learnt %s %s %u %ld %ld\n", key, ace_knob_name(k), arm,
-					    (long)l->ucb.weight[arm], (long)l->ucb.reward[arm]);
+				text_printf(t, "learnt %s %s %u %ld %ld\n", key, ace_knob_name(k),
+					    arm, (long)l->ucb.weight[arm],
+					    (long)l->ucb.reward[arm]);
 		if (value != a->settings.start[k])
 			text_printf(t, "adopt %s %s %d\n", key, ace_knob_name(k), value);
 	}
@@ -220,7 +221,8 @@ static bool is_of_key(struct line l, const char *key)
 }
 
 /* Lines of other keys, but for the first `skip` bytes of them. */
-static void append_others(struct text *t, const struct ace_playbook *b, const char *key, size_t skip)
+static void append_others(struct text *t, const struct ace_playbook *b, const char *key,
+			  size_t skip)
 {
 	struct line l = before_lines(b);
 	size_t passed = 0;
@@ -269,7 +271,8 @@ static void append_variable(struct text *t, enum hak_knob k, int32_t value)
 void ace_advise(struct text *t, const struct ace_controller *a)
 {
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
-		int32_t value = knob_info((enum hak_knob)k)->candidates[a->explorer.learners[k].arm];
+		int32_t value =
+			knob_info((enum hak_knob)k)->candidates[a->explorer.learners[k].arm];
 		/* The diet has no variable. */
 		if (value != a->settings.start[k] && k != HAK_KNOB_DIET_FACTOR)
 			append_variable(t, (enum hak_knob)k, value);

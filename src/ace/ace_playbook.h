@@ -35,7 +35,8 @@ const char *ace_playbook_load(struct ace_playbook *b, const char *path);
 const char *ace_playbook_take(struct ace_playbook *b, size_t n);
 
 /* The key of this program at this work. */
-void ace_playbook_key(char key[ACE_KEY_BYTES], const char *program, const struct ace_sample *sample);
+void ace_playbook_key(char key[ACE_KEY_BYTES], const char *program,
+		      const struct ace_sample *sample);
 
 /* Tell the controller what is known under the key. Each line used is also given to
  * `used`, in the form of a trace, before it takes effect. True: there was something. */

@@ -208,7 +208,8 @@ static uint64_t take_sample(struct reader *r, struct ace_sample *s)
 	now_ns = take_figure(r);
 	/* Of all that has a sign, -1 is "not known". */
 #define IS_SIGNED(type) ((type)-1 < (type)1)
-#define MAX_OF(type) (sizeof(type) == 8 ? (int64_t)ACE_MAX_NUMBER : IS_SIGNED(type) ? INT32_MAX : UINT32_MAX)
+#define MAX_OF(type)                                                                               \
+	(sizeof(type) == 8 ? (int64_t)ACE_MAX_NUMBER : IS_SIGNED(type) ? INT32_MAX : UINT32_MAX)
 #define FIELD(name, type)                                                                          \
 	s->name = (type)take_number(r, IS_SIGNED(type) ? -1 : 0, MAX_OF(type));
 	ACE_SAMPLE_FIELDS(FIELD)
@@ -283,8 +284,10 @@ bool ace_replay_each(struct ace_replay *result, struct ace_controller *a, const 
 	bool pinned[HAK_KNOB_COUNT] = { false };
 
 	*result = (struct ace_replay){ 0 };
-	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
-		start[k] = knob_info((enum hak_knob)k)->candidates[knob_info((enum hak_knob)k)->default_index];
+	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
+		const struct hak_knob_info *info = knob_info((enum hak_knob)k);
+		start[k] = info->candidates[info->default_index];
+	}
 	if (take_word(&r, "hakmem-ace-trace") && take_figure(&r) != ACE_TRACE_VERSION)
 		fail(&r, "a trace of another version");
 	if (result->error == NULL)
@@ -304,7 +307,8 @@ bool ace_replay_each(struct ace_replay *result, struct ace_controller *a, const 
 	return result->error == NULL;
 }
 
-bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char *trace, size_t length)
+bool ace_replay(struct ace_replay *result, struct ace_controller *a, const char *trace,
+		size_t length)
 {
 	return ace_replay_each(result, a, trace, length, NULL);
 }

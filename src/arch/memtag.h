@@ -10,9 +10,9 @@ struct hak_memtag {
 	/* What mmap's `prot` must have beside reading and writing, for memory that has tags. */
 	int prot;
 
-	/* Let accesses with a wrong tag trap, at once or (`async`) some time later, and system calls
-	 * take pointers with tags: of this thread and of those that it makes. False: the kernel
-	 * refuses. */
+	/* Let accesses with a wrong tag trap, at once or (`async`) some time later, and system
+	 * calls take pointers with tags: of this thread and of those that it makes. False: the
+	 * kernel refuses. */
 	bool (*enable)(bool async);
 	/* Let this thread's accesses pass from now on. */
 	void (*disable)(void);

@@ -29,9 +29,9 @@
 /* Orders this thread's accesses as a signal handler on it sees them. */
 #define atomic_compiler_fence() atomic_signal_fence(memory_order_seq_cst)
 
-/* Of a word that is not declared atomic, so that the load can be part of the instruction that uses it:
- * on the hit path each one counts. Relaxed; the word is aligned, and read once per use. Every store
- * is an atomic_store_word(). */
+/* Of a word that is not declared atomic, so that the load can be part of the instruction that uses
+ * it: on the hit path each one counts. Relaxed; the word is aligned, and read once per use. Every
+ * store is an atomic_store_word(). */
 #define atomic_store_word(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #if HAK_SANITIZED_THREAD
 #define atomic_load_word(p) __atomic_load_n((p), __ATOMIC_RELAXED)

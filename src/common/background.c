@@ -110,8 +110,8 @@ int background_start(void (*fn)(void))
 
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
-	tid = clone(background_main, (char *)memory + STACK_BYTES, flags, (void *)(uintptr_t)fn, NULL,
-		    (void *)tp, NULL);
+	tid = clone(background_main, (char *)memory + STACK_BYTES, flags, (void *)(uintptr_t)fn,
+		    NULL, (void *)tp, NULL);
 	err = errno;
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return tid < 0 ? -err : 0;

@@ -96,7 +96,8 @@ static bool find_mount(const char *mounts, char *mounted, char *point, size_t by
 /* The path of our group, as the kernel names it. */
 static bool find_group(const char *cgroups, char *group, size_t bytes)
 {
-	const char *s = strncmp(cgroups, "0::", 3) == 0 ? cgroups + 3 : scan_behind(cgroups, "\n0::");
+	const char *s =
+		strncmp(cgroups, "0::", 3) == 0 ? cgroups + 3 : scan_behind(cgroups, "\n0::");
 	const char *end = s == NULL ? NULL : strchr(s, '\n');
 	if (end == NULL || (size_t)(end - s) >= bytes)
 		return false;
@@ -152,7 +153,8 @@ static uint32_t read_cpu_percent(const char *where)
 {
 	char buf[FILE_BYTES];
 	uint64_t quota, period;
-	const char *s = read_text(where, "/cpu.max", buf, sizeof(buf)) ? scan_u64(buf, &quota) : NULL;
+	const char *s =
+		read_text(where, "/cpu.max", buf, sizeof(buf)) ? scan_u64(buf, &quota) : NULL;
 	if (s == NULL || *s != ' ' || scan_u64(s + 1, &period) == NULL || period == 0)
 		return 0;
 	return (uint32_t)min_size(max_size(quota * 100 / period, 1), UINT32_MAX);
@@ -194,7 +196,8 @@ static void read_files_locked(void)
 		uint32_t cpu = read_cpu_percent(where);
 		char *slash;
 		figures.memory_max = min_size(figures.memory_max, read_limit(where, "/memory.max"));
-		figures.memory_high = min_size(figures.memory_high, read_limit(where, "/memory.high"));
+		figures.memory_high =
+			min_size(figures.memory_high, read_limit(where, "/memory.high"));
 		if (cpu != 0 && (figures.cpu_percent == 0 || cpu < figures.cpu_percent))
 			figures.cpu_percent = cpu;
 		slash = strrchr(where, '/');

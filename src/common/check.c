@@ -48,7 +48,8 @@ struct lock *check_lock(void)
 static struct note **bucket_of(uintptr_t addr)
 {
 	/* Fibonacci hashing: Knuth, volume 3, 6.4. */
-	return &buckets[(addr / HAK_MIN_ALIGN * UINT64_C(0x9e3779b97f4a7c15)) >> (64 - BUCKET_BITS)];
+	return &buckets[(addr / HAK_MIN_ALIGN * UINT64_C(0x9e3779b97f4a7c15)) >>
+			(64 - BUCKET_BITS)];
 }
 
 static struct note *note_find_locked(uintptr_t addr)
@@ -117,7 +118,8 @@ static void fill_tail(const struct note *n)
 
 static uintptr_t damage_of_tail(const struct note *n)
 {
-	return first_other(n->addr + n->history.bytes, n->usable_bytes - n->history.bytes, TAIL_BYTE);
+	return first_other(n->addr + n->history.bytes, n->usable_bytes - n->history.bytes,
+			   TAIL_BYTE);
 }
 
 static uintptr_t damage_of_freed(const struct note *n)

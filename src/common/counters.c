@@ -37,7 +37,8 @@ struct thread_counter {
 
 /* A thread's counters. All but `taken` is its thread's alone. */
 struct slot {
-	alignas(HAK_CACHELINE) _Atomic uint32_t taken; /* 0 or 1; a byte would need a library on some machines */
+	/* 0 or 1; a byte would need a library on some machines */
+	alignas(HAK_CACHELINE) _Atomic uint32_t taken;
 	bool no_user; /* reading in user space has failed here */
 	pid_t pid;    /* of the process that opened them; a child made past fork() differs */
 	unsigned set;

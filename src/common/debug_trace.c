@@ -54,8 +54,9 @@ static void text_unit(struct text *t, uintptr_t addr)
 	text_printf(t, "    unit %p: kind %u, base %p, record %p, was of kind %u before; leaf %s\n",
 		    (void *)align_down(addr, HAK_UNIT_BYTES), tag_kind(tag), (void *)tag_base(tag),
 		    unit_record(unit), tag_last_kind(tag),
-		    atomic_load_relaxed(&registry_root[addr >> REGISTRY_LEAF_SHIFT]) != 0 ? "present"
-											  : "absent");
+		    atomic_load_relaxed(&registry_root[addr >> REGISTRY_LEAF_SHIFT]) != 0
+			    ? "present"
+			    : "absent");
 }
 
 void trace_mismatch(struct text *t, uintptr_t addr)

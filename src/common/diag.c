@@ -62,7 +62,9 @@ static void text_number(struct text *t, unsigned long long v, unsigned base, boo
 
 static long long arg_signed(va_list *ap, int longs)
 {
-	return longs >= 2 ? va_arg(*ap, long long) : longs == 1 ? va_arg(*ap, long) : va_arg(*ap, int);
+	return longs >= 2   ? va_arg(*ap, long long)
+	       : longs == 1 ? va_arg(*ap, long)
+			    : va_arg(*ap, int);
 }
 
 static unsigned long long arg_unsigned(va_list *ap, int longs)

@@ -21,12 +21,11 @@
 /* Every lock, in the order of ranks, until visit() says false. */
 static bool for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 {
-	return visit(ticker_lock(), arg) && visit(purge_lock(), arg) && visit(statpage_lock(), arg) &&
-	       heap_for_each_lock(visit, arg) &&
+	return visit(ticker_lock(), arg) && visit(purge_lock(), arg) &&
+	       visit(statpage_lock(), arg) && heap_for_each_lock(visit, arg) &&
 	       visit(superslab_lock(), arg) && visit(huge_lock(), arg) &&
-	       visit(guard_lock(), arg) && visit(check_lock(), arg) &&
-	       visit(meta_lock(), arg) && visit(arch_lock(), arg) &&
-	       visit(cgroup_lock(), arg) && visit(profile_lock(), arg);
+	       visit(guard_lock(), arg) && visit(check_lock(), arg) && visit(meta_lock(), arg) &&
+	       visit(arch_lock(), arg) && visit(cgroup_lock(), arg) && visit(profile_lock(), arg);
 }
 
 /* glibc's fork takes its lock of open streams after the handlers, and code that

@@ -336,22 +336,29 @@ static void unmap_all(struct list_node *gone)
 		unmap(LIST_ENTRY(n, struct huge, link));
 }
 
-/* Memory from the kernel, its units ready to be entered. */
-static bool map_fresh(struct huge *h, size_t bytes, size_t align)
+/* What `get`, os_map() or os_reserve(), has of the kernel, charged for so many bytes, its units ready
+ * to be entered. NULL: none. */
+static void *get_charged(void *(*get)(size_t bytes, size_t align), size_t bytes, size_t align,
+			 size_t charge)
 {
 	void *p;
-	if (!limit_charge(bytes))
-		return false;
-	p = os_map(bytes, align);
+	if (!limit_charge(charge))
+		return NULL;
+	p = get(bytes, align);
 	if (p != NULL && !registry_reserve((uintptr_t)p, bytes)) {
 		os_unmap(p, bytes);
 		p = NULL;
 	}
 	if (p == NULL)
-		limit_uncharge(bytes);
-	h->base = (uintptr_t)p;
+		limit_uncharge(charge);
+	return p;
+}
+
+static bool map_fresh(struct huge *h, size_t bytes, size_t align)
+{
+	h->base = (uintptr_t)get_charged(os_map, bytes, align, bytes);
 	h->mapped_bytes = bytes;
-	return p != NULL;
+	return h->base != 0;
 }
 
 static bool take_free_locked(struct huge *h, size_t bytes, size_t align)
@@ -543,17 +550,7 @@ static bool grow_in_place(struct huge *h, size_t bytes, bool *movable)
 static void *reserve_target(size_t bytes, size_t more)
 {
 	size_t align = bytes >= HUGE_PAGES_MIN ? HAK_SUPERSLAB_BYTES : HAK_UNIT_BYTES;
-	void *target;
-	if (!limit_charge(more))
-		return NULL;
-	target = os_reserve(bytes, align);
-	if (target != NULL && !registry_reserve((uintptr_t)target, bytes)) {
-		os_unmap(target, bytes);
-		target = NULL;
-	}
-	if (target == NULL)
-		limit_uncharge(more);
-	return target;
+	return get_charged(os_reserve, bytes, align, more);
 }
 
 static bool grow_by_moving(struct huge *h, size_t bytes)

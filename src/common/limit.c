@@ -23,7 +23,8 @@ void limit_set(uint64_t soft_bytes, uint64_t hard_bytes)
 
 bool limit_charge(size_t bytes)
 {
-	if (HAK_LIKELY(atomic_add_relaxed(&limit_held, bytes) + bytes <= atomic_load_relaxed(&hard)))
+	if (HAK_LIKELY(atomic_add_relaxed(&limit_held, bytes) + bytes <=
+		       atomic_load_relaxed(&hard)))
 		return true;
 	limit_uncharge(bytes);
 	return false;

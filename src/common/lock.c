@@ -18,7 +18,8 @@ static _Atomic uint64_t wait_count, wait_ns; /* statistics */
 
 struct lock_waits lock_waits(void)
 {
-	return (struct lock_waits){ atomic_load_relaxed(&wait_count), atomic_load_relaxed(&wait_ns) };
+	return (struct lock_waits){ atomic_load_relaxed(&wait_count),
+				    atomic_load_relaxed(&wait_ns) };
 }
 
 void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms)
@@ -26,7 +27,8 @@ void futex_wait(_Atomic uint32_t *word, uint32_t expected, uint32_t timeout_ms)
 	int saved = errno;
 	struct timespec ts = { .tv_sec = timeout_ms / 1000,
 			       .tv_nsec = (long)(timeout_ms % 1000) * 1000000 };
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms == 0 ? NULL : &ts, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms == 0 ? NULL : &ts, NULL,
+		0);
 	errno = saved;
 }
 

@@ -10,7 +10,8 @@ HAK_STATIC_ASSERT(HAK_MIN_ALIGN % MEMTAG_GRANULE_BYTES == 0, "a granule is of on
 enum {
 	EVEN_TAGS = 0x5555,
 	ODD_TAGS = 0xaaaa,
-	/* <asm-generic/siginfo.h>; SEGV_MTEAERR and SEGV_MTESERR, from 2.31 on in the C library's. */
+	/* <asm-generic/siginfo.h>; SEGV_MTEAERR and SEGV_MTESERR, from 2.31 on in the C
+	 * library's. */
 	FAULT_LATE = 8,
 	FAULT_AT_ONCE = 9,
 };

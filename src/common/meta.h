@@ -1,7 +1,7 @@
 /* Memory for the allocator's own records: carved from mappings of its own, with
- * a page before and behind each that traps who runs over the program's blocks, and never given back or used for another
- * kind of record. A reader that races with the end of a record therefore still
- * reads a record of that kind. */
+ * a page before and behind each that traps who runs over the program's blocks, and
+ * never given back or used for another kind of record. A reader that races with the
+ * end of a record therefore still reads a record of that kind. */
 #ifndef HAK_COMMON_META_H
 #define HAK_COMMON_META_H
 

@@ -35,7 +35,8 @@ static void read_heaps(struct hak_metrics *m)
 	m->cached_bytes = sums.cached_bytes;
 	/* The sums are not of one moment. */
 	touched = sums.touched_bytes - min_size(sums.touched_bytes, slab_purged_bytes());
-	m->live_bytes = sums.used_bytes - min_size(sums.used_bytes, sums.cached_bytes) + large_bytes();
+	m->live_bytes =
+		sums.used_bytes - min_size(sums.used_bytes, sums.cached_bytes) + large_bytes();
 	m->kept_bytes = touched + large_bytes() + superslab_dirty_bytes() + huge_cached_bytes();
 	m->kept_bytes = max_size(m->kept_bytes, m->live_bytes);
 	if (m->kept_bytes > 0)

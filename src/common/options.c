@@ -27,21 +27,7 @@ struct options options = {
 	.ace_thread = 1,
 };
 
-/* An option is a number in a range, or one of some words, which then stand for
- * 0, 1, 2, ..., or a path. It lands in an int, in a knob where `knob` is given, or in
- * `path`. Or it is an amount of memory, which lands in *bytes. */
-struct option {
-	const char *name;
-	int32_t *value;
-	uint64_t *bytes;
-	int32_t min, max;
-	const char *words[4];
-	int knob; /* 1 + enum hak_knob; 0: none */
-	char *path; /* OPTIONS_PATH_BYTES */
-	bool *given; /* may be NULL: set if the value was taken */
-};
-
-static const struct option table[] = {
+static const struct options_entry table[] = {
 	{ .name = "HAKMEM_ON_ERROR",
 	  .value = &options.on_error_report,
 	  .words = { "abort", "report" } },
@@ -158,7 +144,7 @@ static bool parse_bytes(const char *s, uint64_t *out)
 	return true;
 }
 
-static bool parse_word(const struct option *o, const char *s, int32_t *out)
+static bool parse_word(const struct options_entry *o, const char *s, int32_t *out)
 {
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(o->words) && o->words[i] != NULL; i++) {
 		if (strcmp(s, o->words[i]) == 0) {
@@ -186,7 +172,7 @@ static bool apply_knob(enum hak_knob k, int32_t value)
 	return true;
 }
 
-static bool option_apply(const struct option *o, const char *s)
+static bool option_apply(const struct options_entry *o, const char *s)
 {
 	int32_t v;
 	if (o->path != NULL)
@@ -221,7 +207,7 @@ static void show_value(char buf[SHOWN_BYTES], const char *s)
 	memcpy(buf + n, whole ? "" : rest, whole ? 1 : sizeof(rest));
 }
 
-static void explain_bad_value(const struct option *o, const char *s)
+static void explain_bad_value(const struct options_entry *o, const char *s)
 {
 	char shown[SHOWN_BYTES];
 	char buf[128];
@@ -270,6 +256,12 @@ void options_load(void)
 }
 
 #if HAKMEM_TESTING
+const struct options_entry *options_table(unsigned *count)
+{
+	*count = HAK_ARRAY_LEN(table);
+	return table;
+}
+
 void options_reload(void)
 {
 	read_environment();

@@ -50,6 +50,20 @@ struct options {
 /* Read-only from options_load() on, but in builds for tests. */
 extern struct options options;
 
+/* An option is a number in a range, or one of some words, which then stand for
+ * 0, 1, 2, ..., or a path. It lands in an int, in a knob where `knob` is given, or in
+ * `path`. Or it is an amount of memory, which lands in *bytes. */
+struct options_entry {
+	const char *name;
+	int32_t *value;
+	uint64_t *bytes;
+	int32_t min, max;
+	const char *words[4];
+	int knob; /* 1 + enum hak_knob; 0: none */
+	char *path; /* OPTIONS_PATH_BYTES */
+	bool *given; /* may be NULL: set if the value was taken */
+};
+
 /* A variable's value, or NULL. */
 const char *options_variable(const char *name);
 
@@ -60,6 +74,9 @@ bool options_want_leaks(void);
 void options_load(void);
 
 #if HAKMEM_TESTING
+/* All options, in the order in which they are read. */
+const struct options_entry *options_table(unsigned *count);
+
 /* Read it anew; what it does not set stays. */
 void options_reload(void);
 #endif

@@ -309,7 +309,8 @@ void profile_consider(void *block, size_t bytes, bool due)
 		bytes = class_bytes(cls);
 	if (bytes <= DIRECT_BYTES && !due)
 		return;
-	threshold = cls != 0 ? atomic_load_relaxed(&class_threshold[cls]) : probability(bytes, rate);
+	threshold =
+		cls != 0 ? atomic_load_relaxed(&class_threshold[cls]) : probability(bytes, rate);
 	if (draw() <= threshold)
 		take_sample(block, bytes, cls, rate);
 }
@@ -427,8 +428,8 @@ void profile_stop(void)
 	if (err != 0)
 		diag_line("%s: the heap profile cannot be written (errno %d)", path, -err);
 	else
-		diag_line("%s: heap profile with %lu samples of blocks that are live at exit; for `go tool "
-			  "pprof` or jeprof",
+		diag_line("%s: heap profile with %lu samples of blocks that are live at exit; for "
+			  "`go tool pprof` or jeprof",
 			  path, (unsigned long)profile_samples());
 }
 

@@ -159,10 +159,9 @@ static bool watches_idle(void)
 }
 
 /* As the knobs say; while there is pressure, all at once. */
-static struct heap_maintenance how_to_maintain(bool idle)
+static struct heap_maintenance how_to_maintain(bool early)
 {
-	enum hak_knob delay =
-		idle && watches_idle() ? HAK_KNOB_IDLE_DELAY_MS : HAK_KNOB_PURGE_DELAY_MS;
+	enum hak_knob delay = early ? HAK_KNOB_IDLE_DELAY_MS : HAK_KNOB_PURGE_DELAY_MS;
 	if (limit_update_pressure())
 		return (struct heap_maintenance){ .min_run_pages = 1 };
 	return (struct heap_maintenance){
@@ -194,12 +193,13 @@ static enum pass_rest pass(struct heap_maintenance how)
 	return rest;
 }
 
-static enum pass_rest maintenance_pass(bool idle)
+/* early: by the delay of an idle process. */
+static enum pass_rest maintenance_pass(bool early)
 {
-	const bool early = idle && watches_idle() && !limit_pressure();
+	const bool counts = early && !limit_pressure();
 	const uint64_t before = returned_bytes();
-	enum pass_rest rest = pass(how_to_maintain(idle));
-	if (early)
+	enum pass_rest rest = pass(how_to_maintain(early));
+	if (counts)
 		atomic_add_relaxed(&early_bytes, returned_bytes() - before);
 	/* Under pressure there is always something to look after: when it ends. */
 	return rest == REST_NONE && limit_pressure() ? REST_LATER : rest;
@@ -296,12 +296,13 @@ static void wait_for_work(void)
 static void maintenance_main(void)
 {
 	for (;;) {
-		switch (maintenance_pass(idle_look())) {
+		const bool idle = idle_look(), watches = watches_idle();
+		switch (maintenance_pass(idle && watches)) {
 		case REST_NOW:
 			pause_ms(PAUSE_BUSY_MS);
 			break;
 		case REST_LATER:
-			pause_ms(watches_idle() ? PAUSE_WATCHING_MS : PAUSE_WAITING_MS);
+			pause_ms(watches ? PAUSE_WATCHING_MS : PAUSE_WAITING_MS);
 			break;
 		case REST_NONE:
 			wait_for_work();

@@ -58,9 +58,11 @@ static bool advance(struct sample_clock *c, unsigned which, int32_t elapsed)
 /* `until` is 0 while the two figures do not belong together. */
 static void set_clock(struct sample_clock *c, int32_t next)
 {
-	uint64_t ops = atomic_load_relaxed(&c->ops_at_zero) - (uint64_t)atomic_load_relaxed(&c->until);
+	uint64_t ops =
+		atomic_load_relaxed(&c->ops_at_zero) - (uint64_t)atomic_load_relaxed(&c->until);
 	atomic_store_relaxed(&c->until, 0);
-	atomic_store_release(&c->ops_at_zero, ops + (uint64_t)next); /* these pair with sample_ops() */
+	/* These pair with sample_ops(). */
+	atomic_store_release(&c->ops_at_zero, ops + (uint64_t)next);
 	atomic_store_release(&c->until, next);
 	c->step = (uint32_t)next;
 }
@@ -94,7 +96,8 @@ void sample_clock_follow(struct sample_clock *c)
 unsigned sample_count_slow(struct sample_clock *c)
 {
 	/* At 0 a hit has counted it. */
-	if (HAK_LIKELY(atomic_load_relaxed(&c->until) > 0) && HAK_LIKELY(!hak_count_down(&c->until)))
+	if (HAK_LIKELY(atomic_load_relaxed(&c->until) > 0) &&
+	    HAK_LIKELY(!hak_count_down(&c->until)))
 		return 0;
 	return restart(c);
 }
@@ -121,7 +124,8 @@ void *sample_provide(unsigned due, size_t bytes, size_t align)
 {
 	for (unsigned i = 0; i < SAMPLER_COUNT; i++) {
 		const struct sampler_hooks *hooks = due >> i & 1 ? hooks_of(i) : NULL;
-		void *p = hooks != NULL && hooks->provide != NULL ? hooks->provide(bytes, align) : NULL;
+		void *p = hooks != NULL && hooks->provide != NULL ? hooks->provide(bytes, align)
+								  : NULL;
 		if (p != NULL)
 			return p;
 	}

@@ -411,7 +411,8 @@ static void tick(bool walk)
 	if (owner == 0)
 		create_page_locked();
 	/* Not after statpage_stop(), for which this may have waited. */
-	if (atomic_load_relaxed(&statpage_enabled) && page != NULL && (walk || has_come(walk_due_ms)))
+	if (atomic_load_relaxed(&statpage_enabled) && page != NULL &&
+	    (walk || has_come(walk_due_ms)))
 		update_locked(0);
 	lock_release(&lock);
 }

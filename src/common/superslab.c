@@ -137,8 +137,10 @@ static bool reserve_locked(void)
 	bytes = min_size(max_size(bytes, RESERVE_MIN_BYTES), RESERVE_MAX_BYTES);
 	/* Under a limit on address space the last superslab may still fit. */
 	for (; p == NULL && bytes >= HAK_SUPERSLAB_BYTES;
-	     bytes = bytes > HAK_SUPERSLAB_BYTES ? HAK_SUPERSLAB_BYTES : 0)
-		p = os_map_blocks(bytes, HAK_SUPERSLAB_BYTES), pool.reserve_end = (uintptr_t)p + bytes;
+	     bytes = bytes > HAK_SUPERSLAB_BYTES ? HAK_SUPERSLAB_BYTES : 0) {
+		p = os_map_blocks(bytes, HAK_SUPERSLAB_BYTES);
+		pool.reserve_end = (uintptr_t)p + bytes;
+	}
 	pool.reserve_next = (uintptr_t)p;
 	if (p == NULL)
 		pool.reserve_end = 0;

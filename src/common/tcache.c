@@ -111,15 +111,16 @@ static void follow_knobs(struct tcache *tc)
 		unsigned count = tcache_count(tc, cls);
 		tc->bundle[cls] = (uint8_t)bundle_for(capacity);
 		if (bin_bottom(&tc->bins[cls]) != NULL)
-			atomic_store_word(&tc->bins[cls].limit, bin_bottom(&tc->bins[cls]) + capacity);
+			atomic_store_word(&tc->bins[cls].limit,
+					  bin_bottom(&tc->bins[cls]) + capacity);
 		if (count > capacity)
 			bin_flush(tc, cls, count - capacity);
 	}
 }
 
 /* Follow the knobs, and see that the bin has entries. In the child of a fork this thread may stop
- * at any point: the bin is then as full and as empty as it was, and at most its entries are lost, for
- * which the few that bins of big classes need leave room. */
+ * at any point: the bin is then as full and as empty as it was, and at most its entries are lost,
+ * for which the few that bins of big classes need leave room. */
 static void bin_prepare(struct tcache *tc, unsigned cls)
 {
 	struct tcache_bin *bin = &tc->bins[cls];

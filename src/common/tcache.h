@@ -36,7 +36,7 @@ struct tcache_bin {
 	_Atomic(struct cached_block *) top;
 	struct cached_block *limit; /* atomic_load_word() */
 	uint64_t inverse; /* of the class's block size; see size_class.h */
-	_Atomic(struct cached_block *) bottom; /* the entry that stays empty; NULL: it has none yet */
+	_Atomic(struct cached_block *) bottom; /* the entry that stays empty; NULL: none yet */
 };
 HAK_STATIC_ASSERT(sizeof(struct tcache_bin) == 32, "one shift leads to a bin");
 

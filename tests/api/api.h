@@ -1,6 +1,6 @@
 /*
  * api.h - what the API tests share: the allocator's functions in one table of
- * pointers, and waiting for children with a deadline.
+ * pointers, and children: waited for with a deadline, listened to.
  *
  * The table is volatile so that the compiler cannot recognise malloc and free
  * and reason about (or remove) the calls under test. Preloaded programs look
@@ -15,6 +15,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 
@@ -212,6 +213,42 @@ static int api_wait_child(pid_t pid, unsigned deadline_ms)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return API_CHILD_HUNG;
+}
+
+/*
+ * Run body(arg) in a child that leaves no core. Returns its wait status, or
+ * API_CHILD_HUNG; text is what it says on standard error.
+ */
+static int api_hear_child(void (*body)(void *), void *arg, char *text,
+			  size_t size) TEST_UNUSED;
+static int api_hear_child(void (*body)(void *), void *arg, char *text,
+			  size_t size)
+{
+	const struct rlimit no_core = { 0, 0 };
+	size_t length = 0;
+	ssize_t n;
+	int fds[2];
+	pid_t pid;
+
+	REQUIRE(pipe(fds) == 0, "pipe failed");
+	pid = fork();
+	REQUIRE(pid >= 0, "fork failed");
+	if (pid == 0) {
+		setrlimit(RLIMIT_CORE, &no_core);
+		dup2(fds[1], STDERR_FILENO);
+		close(fds[0]);
+		close(fds[1]);
+		alarm(test_scaled(20, 60));
+		body(arg);
+		_exit(0);
+	}
+	close(fds[1]);
+	/* Ends at the child's end; alarm() bounds a hang. */
+	while ((n = read(fds[0], text + length, size - 1 - length)) > 0)
+		length += (size_t)n;
+	text[length] = '\0';
+	close(fds[0]);
+	return api_wait_child(pid, test_scaled(20000, 60000));
 }
 
 /* The child must exit with 0 in time; anything else is a failure. */

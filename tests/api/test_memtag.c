@@ -11,7 +11,6 @@
  */
 #include <pthread.h>
 #include <sys/reboot.h>
-#include <sys/resource.h>
 
 #include "api.h"
 #include "arch/arch.h"
@@ -49,33 +48,25 @@ static int have_tags(void)
 
 static char said[65536];
 
+struct call {
+	void (*fn)(size_t);
+	size_t size;
+};
+
+static void do_call(void *arg)
+{
+	const struct call *c = arg;
+
+	c->fn(c->size);
+	(void)getppid(); /* where a late report comes at the latest */
+}
+
 /* fn(size) in a child; its wait status. What it says goes to `said`. */
 static int in_child(void (*fn)(size_t), size_t size)
 {
-	const struct rlimit none = { 0, 0 };
-	size_t length = 0;
-	ssize_t n;
-	int fds[2];
-	pid_t pid;
+	struct call c = { fn, size };
 
-	REQUIRE(pipe(fds) == 0, "pipe failed");
-	pid = fork();
-	if (pid == 0) {
-		setrlimit(RLIMIT_CORE, &none);
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		alarm(test_scaled(20, 60));
-		fn(size);
-		(void)getppid(); /* where a late report comes at the latest */
-		_exit(0);
-	}
-	close(fds[1]);
-	while ((n = read(fds[0], said + length, sizeof(said) - 1 - length)) > 0)
-		length += (size_t)n;
-	said[length] = '\0';
-	close(fds[0]);
-	return api_wait_child(pid, test_scaled(20000, 60000));
+	return api_hear_child(do_call, &c, said, sizeof(said));
 }
 
 /* With a report that starts with `prefix` and has `verdict` in its first line. */

@@ -5,7 +5,6 @@
  */
 #include <pthread.h>
 #include <stdbool.h>
-#include <sys/resource.h>
 
 #include "api.h"
 
@@ -35,12 +34,18 @@ static void *at_address(uintptr_t a)
 	return test_opaque((void *)a);
 }
 
+static void double_free(size_t size)
+{
+	void *p = must_malloc(size);
+
+	fault_size = size;
+	api.free(p);
+	api.free(p);
+}
+
 static void double_free_now(void)
 {
-	void *p = must_malloc(64);
-
-	api.free(p);
-	api.free(p);
+	double_free(64);
 }
 
 static void double_free_first_of_20(void)
@@ -69,32 +74,17 @@ static void double_free_first_of_1000(void)
 
 static void double_free_medium(void)
 {
-	void *p;
-
-	fault_size = 5000;
-	p = must_malloc(5000);
-	api.free(p);
-	api.free(p);
+	double_free(5000);
 }
 
 static void double_free_large(void)
 {
-	void *p;
-
-	fault_size = 100000;
-	p = must_malloc(100000);
-	api.free(p);
-	api.free(p);
+	double_free(100000);
 }
 
 static void double_free_huge(void)
 {
-	void *p;
-
-	fault_size = 8u << 20;
-	p = must_malloc(8u << 20);
-	api.free(p);
-	api.free(p);
+	double_free(8u << 20);
 }
 
 static void double_free_aligned(void)
@@ -417,41 +407,13 @@ static void go_on(void)
 
 static const struct fault *current_fault;
 
-/* Runs the fault in a child; returns its wait status and its stderr. */
-static int run_child(const struct fault *f, char *text, size_t size)
+static void run_fault(void *arg)
 {
-	size_t len = 0;
-	int fds[2], status;
-	pid_t pid;
+	const struct fault *f = arg;
 
-	REQUIRE(pipe(fds) == 0, "pipe failed");
-	pid = fork();
-	if (pid == 0) {
-		struct rlimit none = { 0, 0 };
-
-		setrlimit(RLIMIT_CORE, &none);
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		alarm(test_scaled(20, 60));
-		f->run();
-		test_say(PASSED_MARK);
-		go_on();
-		_exit(0);
-	}
-	close(fds[1]);
-	/* Ends at the child's end; alarm() bounds a hang. */
-	while (len < size - 1) {
-		ssize_t n = read(fds[0], text + len, size - 1 - len);
-
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	close(fds[0]);
-	text[len] = 0;
-	status = api_wait_child(pid, test_scaled(20000, 60000));
-	return status;
+	f->run();
+	test_say(PASSED_MARK);
+	go_on();
 }
 
 /* The prefix must open a line: the report starts with it. */
@@ -490,7 +452,7 @@ static void run_current_fault(void)
 {
 	static char text[65536];
 	const struct fault *f = current_fault;
-	int status = run_child(f, text, sizeof(text));
+	int status = api_hear_child(run_fault, (void *)(uintptr_t)f, text, sizeof(text));
 
 	switch (f->expect) {
 	case MUST_REPORT:

@@ -3,8 +3,6 @@
  * that takes a block treats such a pointer as the one without; a bad pointer is as bad with a
  * tag. Elsewhere the address is nobody's: a report that says so and SIGABRT, never a crash.
  */
-#include <sys/resource.h>
-
 #include "api.h"
 #include "hakmem/hakmem.h"
 
@@ -166,32 +164,25 @@ enum { FUNCTIONS = sizeof(functions) / sizeof(functions[0]) };
 
 static char said[65536];
 
+struct call {
+	function fn;
+	void *p;
+	size_t size;
+};
+
+static void do_call(void *arg)
+{
+	const struct call *c = arg;
+
+	c->fn(c->p, c->size);
+}
+
 /* fn(p, size) in a child; its wait status. What it says goes to `said`. */
 static int in_child(function fn, void *p, size_t size)
 {
-	const struct rlimit none = { 0, 0 };
-	size_t length = 0;
-	ssize_t n;
-	int fds[2];
-	pid_t pid;
+	struct call c = { fn, p, size };
 
-	REQUIRE(pipe(fds) == 0, "pipe failed");
-	pid = fork();
-	if (pid == 0) {
-		setrlimit(RLIMIT_CORE, &none);
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		alarm(test_scaled(20, 60));
-		fn(p, size);
-		_exit(0);
-	}
-	close(fds[1]);
-	while ((n = read(fds[0], said + length, sizeof(said) - 1 - length)) > 0)
-		length += (size_t)n;
-	said[length] = '\0';
-	close(fds[0]);
-	return api_wait_child(pid, test_scaled(20000, 60000));
+	return api_hear_child(do_call, &c, said, sizeof(said));
 }
 
 static void expect_clean(int status, const char *name, size_t size)

@@ -44,40 +44,29 @@ static int copy_self(void)
 	return fchmod(out, 0755) | close(out) | (n < 0 ? -1 : 0);
 }
 
+static void be_the_copy(void *uid)
+{
+	char name[] = "helper", arg[] = "--helper";
+	char stats[] = "HAKMEM_STATS=1", verbose[] = "HAKMEM_VERBOSE=1";
+	char *argv[] = { name, arg, NULL };
+	char profile[] = "HAKMEM_PROFILE=1", page[] = "HAKMEM_STATS_PAGE=1";
+	char limit[] = "HAKMEM_HARD_LIMIT=1M", check[] = "HAKMEM_CHECK=full";
+	char ace[] = "HAKMEM_ACE_ENABLED=1", bad[] = "HAKMEM_BUNDLE_WIDTH=bad";
+	char leaks[] = "HAKMEM_LEAKS=1";
+	char *envp[] = { leaks, stats, verbose, profile, page, limit, check, ace, bad, NULL };
+	uid_t u = *(uid_t *)uid;
+
+	if (u && (setgid(u) || setuid(u)))
+		_exit(3);
+	execve(copy, argv, envp);
+	_exit(4);
+}
+
 /* Run the copy as `uid`; returns its exit status, its stderr in text. */
 static int run_copy(uid_t uid, char *text, size_t size)
 {
-	size_t len = 0;
-	int fds[2], status;
-	pid_t pid;
-	ssize_t n;
+	int status = api_hear_child(be_the_copy, &uid, text, size);
 
-	REQUIRE(pipe(fds) == 0, "pipe failed");
-	pid = fork();
-	if (pid == 0) {
-		char name[] = "helper", arg[] = "--helper";
-		char stats[] = "HAKMEM_STATS=1", verbose[] = "HAKMEM_VERBOSE=1";
-		char *argv[] = { name, arg, NULL };
-		char profile[] = "HAKMEM_PROFILE=1", page[] = "HAKMEM_STATS_PAGE=1";
-		char limit[] = "HAKMEM_HARD_LIMIT=1M", check[] = "HAKMEM_CHECK=full";
-		char ace[] = "HAKMEM_ACE_ENABLED=1", bad[] = "HAKMEM_BUNDLE_WIDTH=bad";
-		char leaks[] = "HAKMEM_LEAKS=1";
-		char *envp[] = { leaks, stats, verbose, profile, page, limit, check, ace, bad, NULL };
-
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		if (uid && (setgid(uid) || setuid(uid)))
-			_exit(3);
-		execve(copy, argv, envp);
-		_exit(4);
-	}
-	close(fds[1]);
-	while ((n = read(fds[0], text + len, size - 1 - len)) > 0)
-		len += (size_t)n;
-	close(fds[0]);
-	text[len] = 0;
-	status = api_wait_child(pid, 20000);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 

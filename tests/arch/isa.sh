@@ -6,21 +6,17 @@
 # usage: isa.sh MACHINE OBJECT;OBJECT;...
 set -uo pipefail
 shopt -s lastpipe # what none() finds out must not die with a subshell
-cd "$HAKMEM_SOURCE_DIR" || exit 1
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
+cd "$source" || exit 1
 machine=$1
 IFS=';' read -r -a objects <<<"$2"
-failed=0
-
-fail() {
-	printf '   FAILED: %s\n' "$*"
-	failed=1
-}
 
 # none WHAT: standard input, the offenders, must be empty.
 none() {
 	local found
 	found=$(cat)
-	[[ -z $found ]] || fail "$1:"$'\n'"$found"
+	[[ -z $found ]] || wrong "$1:"$'\n'"$found"
 }
 
 macros='__(x86_64|amd64|i[3-6]86|aarch64|arm|ARM_[A-Z0-9_]+|AARCH64[A-Z0-9_]*|riscv[a-z_]*|powerpc|s390x?|mips|SSE[A-Z0-9_]*|AVX[A-Z0-9_]*)(__)?\b|_M_(X64|AMD64|ARM64)'
@@ -56,21 +52,21 @@ for object in "${objects[@]}"; do
 	case ${BASH_REMATCH[1]} in
 	generic) ;;
 	"$machine") backends=$((backends + 1)) ;;
-	*) fail "an object of another backend: $object" ;;
+	*) wrong "an object of another backend: $object" ;;
 	esac
 done
 if [[ $machine != generic ]] && ((backends == 0)); then
-	fail "no object of src/arch/$machine among ${#objects[@]}"
+	wrong "no object of src/arch/$machine among ${#objects[@]}"
 fi
 
 # One machine's code in all objects, by what their headers say.
 kinds=$(for object in "${objects[@]}"; do
 	[[ -f $object ]] && "$READELF" -h "$object"
 done | sed -n 's/^ *Machine: *//p' | sort -u)
-[[ $(wc -l <<<"$kinds") == 1 && -n $kinds ]] || fail "objects are for: ${kinds:-nothing}"
+[[ $(wc -l <<<"$kinds") == 1 && -n $kinds ]] || wrong "objects are for: ${kinds:-nothing}"
 case $machine in
-x86_64) [[ $kinds == *X86-64* ]] || fail "objects for $kinds" ;;
-aarch64) [[ $kinds == *AArch64* ]] || fail "objects for $kinds" ;;
+x86_64) [[ $kinds == *X86-64* ]] || wrong "objects for $kinds" ;;
+aarch64) [[ $kinds == *AArch64* ]] || wrong "objects for $kinds" ;;
 esac
 
 printf '   %d objects of %s, %d of the backend: %s\n' "${#objects[@]}" "$machine" "$backends" "$kinds"

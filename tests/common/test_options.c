@@ -122,6 +122,76 @@ static void number_options(void)
 	}
 }
 
+#define SIZE_WANTED "a size such as 512M or 2G, at least 1M, or 1% to 100% of memory"
+
+/* Of all options, in the order in which they are read. */
+static const struct {
+	const char *name, *wanted;
+} all_options[] = {
+	{ "HAKMEM_ON_ERROR", "one of abort, report" },
+	{ "HAKMEM_CHECK", "one of default, full" },
+	{ "HAKMEM_WARN_MISMATCH", "a number from 0 to 1" },
+	{ "HAKMEM_MTE", "one of off, sync, async" },
+	{ "HAKMEM_SAMPLE_GUARD", "a number from 0 to 1000000000" },
+	{ "HAKMEM_DEBUG_TRACE", "a number from 0 to 1" },
+	{ "HAKMEM_STATS", "a number from 0 to 1" },
+	{ "HAKMEM_STATS_PAGE", "a number from 0 to 1" },
+	{ "HAKMEM_STATS_PAGE_KEEP", "a number from 0 to 2147483647" },
+	{ "HAKMEM_PROFILE", "a number from 0 to 2147483647" },
+	{ "HAKMEM_LEAKS", "a path of 1 to 1023 bytes" },
+	{ "HAKMEM_VERBOSE", "a number from 0 to 1" },
+	{ "HAKMEM_RARE_PATHS", "a number from 0 to 1" },
+	{ "HAKMEM_BACKGROUND", "a number from 0 to 1" },
+	{ "HAKMEM_LIMIT", SIZE_WANTED },
+	{ "HAKMEM_HARD_LIMIT", SIZE_WANTED },
+	{ "HAKMEM_COUNTER_THREADS", "a number from 0 to 64" },
+	{ "HAKMEM_HUGE_PAGES", "one of off, filling, always" },
+	{ "HAKMEM_HUGE_CACHE_MB", "one of 32, 64, 128, 256" },
+	{ "HAKMEM_NT_THRESHOLD", "one of 6, 12, 25, 50, 100, 200, 100000" },
+	{ "HAKMEM_PURGE_DELAY_MS", "one of 0, 10, 100, 250, 500, 1000, 10000" },
+	{ "HAKMEM_IDLE_DELAY_MS", "one of 10, 100, 10000" },
+	{ "HAKMEM_TCACHE_CAPACITY", "one of 4, 8, 16, 32, 64" },
+	{ "HAKMEM_BUNDLE_WIDTH", "one of 16, 32, 64, 128" },
+	{ "HAKMEM_DRAIN_THRESHOLD", "one of 32, 64, 128, 256, 512" },
+	{ "HAKMEM_PARTIAL_RELEASE_PAGES", "one of 1, 2, 4, 8" },
+	{ "HAKMEM_ACE_ENABLED", "a number from 0 to 1" },
+	{ "HAKMEM_ACE_FAST_INTERVAL_MS", "a number from 10 to 60000" },
+	{ "HAKMEM_ACE_SLOW_INTERVAL_S", "a number from 1 to 3600" },
+	{ "HAKMEM_ACE_LOG_LEVEL", "a number from 0 to 2" },
+	{ "HAKMEM_ACE_MAX_P99_LAT_NS", "a number from 1000 to 2147483647" },
+	{ "HAKMEM_ACE_MAX_RSS_MB", "a number from 1 to 2147483647" },
+	{ "HAKMEM_ACE_MAX_CPU_PERCENT", "a number from 1 to 100" },
+	{ "HAKMEM_ACE_THREAD", "a number from 0 to 1" },
+	{ "HAKMEM_ACE_LEARNER", "one of discounted, ucb1" },
+	{ "HAKMEM_ACE_TRACE", "a path of 1 to 1023 bytes" },
+	{ "HAKMEM_ACE_PLAYBOOK", "a path of 1 to 1023 bytes" },
+};
+
+/* An empty value is a bad one for all of them. */
+static void empty_in_child(void *arg)
+{
+	unsigned count;
+	(void)arg;
+	(void)options_table(&count);
+	CHECK_U64(count, HAK_ARRAY_LEN(all_options), "options");
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(all_options); i++)
+		setenv(all_options[i].name, "", 1);
+	hak_init_once();
+}
+
+static void what_is_wanted(void)
+{
+	static char expected[UNIT_TEXT_BYTES];
+	size_t n = 0;
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(all_options); i++)
+		n += (size_t)snprintf(expected + n, sizeof(expected) - n,
+				      "hakmem: %s=: wanted %s; the default is used\n",
+				      all_options[i].name, all_options[i].wanted);
+	unit_child_passes(&child, empty_in_child, NULL);
+	CHECK(strcmp(child.text, expected) == 0, "standard error has \"%s\", not \"%s\"", child.text,
+	      expected);
+}
+
 static void size_in_child(void *arg)
 {
 	const struct {
@@ -159,8 +229,8 @@ static void size_options(void)
 		bad_one.text = bad_ones[i];
 		unit_child_passes(&child, size_in_child, &bad_one);
 		snprintf(line, sizeof(line),
-			 "hakmem: HAKMEM_HARD_LIMIT=%s: wanted a size such as 512M or 2G, at least 1M, "
-			 "or 1%% to 100%% of memory; the default is used\n", bad_ones[i]);
+			 "hakmem: HAKMEM_HARD_LIMIT=%s: wanted %s; the default is used\n", bad_ones[i],
+			 SIZE_WANTED);
 		CHECK(strstr(child.text, line) != NULL, "%s: standard error has \"%s\"", bad_ones[i],
 		      child.text);
 	}
@@ -284,6 +354,7 @@ static void early(void)
 
 static const struct test_case cases[] = {
 	{ "number_options", number_options },
+	{ "what_is_wanted", what_is_wanted },
 	{ "size_options", size_options },
 	{ "knob_options", knob_options },
 	{ "word_options", word_options },

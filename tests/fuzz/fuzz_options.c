@@ -1,8 +1,8 @@
-/* The environment, against what docs/options.md says of each variable.
+/* The environment, against what docs/options.md says of each kind of variable.
  *
- * Input: settings one after another, each a byte that chooses the variable and the value up to
- * 0xff. A value is either taken, and in force, or it gets one line on standard error and
- * changes nothing.
+ * Input: settings one after another, each a name without HAKMEM_, '=' and the value up to 0xff.
+ * A value is either taken, and in force, or it gets one line on standard error and changes
+ * nothing. What has no name of ours is ignored.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,99 +17,36 @@
 #include "fuzz.h"
 
 enum {
-	MAX_SETTINGS = 8,
-	VALUE_BYTES = 1200, /* longer than any path that is taken */
+	MAX_VARIABLES = 64,
+	MAX_SETTINGS = 64,
+	SETTING_BYTES = 1200, /* longer than any path that is taken */
 	NAME_BYTES = 40,
-	SAID_BYTES = 8192,
+	SAID_BYTES = 32768,
 	MIN_LIMIT_BYTES = 1 << 20,
 };
 
 enum kind { NUMBER, WORD, SIZE, KNOB, WORD_KNOB, PATH };
 
-static const struct variable {
-	const char *name;
-	enum kind kind;
-	const void *where;    /* what it sets: int32_t, uint64_t or char[] */
-	int64_t min, max;     /* NUMBER */
-	const char *words[4]; /* WORD, WORD_KNOB: for 0, 1, ... */
-	enum hak_knob knob;
-} variables[] = {
-	/* in the order in which they are read */
-	{ .name = "ON_ERROR",
-	  .kind = WORD,
-	  .where = &options.on_error_report,
-	  .words = { "abort", "report" } },
-	{ .name = "CHECK",
-	  .kind = WORD,
-	  .where = &options.check_full,
-	  .words = { "default", "full" } },
-	{ .name = "SAMPLE_GUARD",
-	  .kind = NUMBER,
-	  .where = &options.sample_guard,
-	  .max = 1000000000 },
-	{ .name = "DEBUG_TRACE", .kind = NUMBER, .where = &options.debug_trace, .max = 1 },
-	{ .name = "STATS", .kind = NUMBER, .where = &options.stats_at_exit, .max = 1 },
-	{ .name = "STATS_PAGE", .kind = NUMBER, .where = &options.stats_page, .max = 1 },
-	{ .name = "STATS_PAGE_KEEP", .kind = NUMBER,
-	  .where = &options.stats_page_keep, .max = INT32_MAX },
-	{ .name = "PROFILE", .kind = NUMBER,
-	  .where = &options.profile_rate, .max = INT32_MAX },
-	{ .name = "LEAKS", .kind = PATH, .where = options.leaks },
-	{ .name = "VERBOSE", .kind = NUMBER, .where = &options.verbose, .max = 1 },
-	{ .name = "RARE_PATHS", .kind = NUMBER, .where = &options.rare_paths, .max = 1 },
-	{ .name = "BACKGROUND", .kind = NUMBER, .where = &options.background, .max = 1 },
-	{ .name = "LIMIT", .kind = SIZE, .where = &options.limit_bytes },
-	{ .name = "HARD_LIMIT", .kind = SIZE, .where = &options.hard_limit_bytes },
-	{ .name = "COUNTER_THREADS", .kind = NUMBER, .where = &options.counter_threads, .max = 64 },
-	{ .name = "HUGE_PAGES",
-	  .kind = WORD_KNOB,
-	  .words = { "off", "filling", "always" },
-	  .knob = HAK_KNOB_HUGE_PAGES },
-	{ .name = "NT_THRESHOLD", .kind = KNOB, .knob = HAK_KNOB_NT_THRESHOLD },
-	{ .name = "PURGE_DELAY_MS", .kind = KNOB, .knob = HAK_KNOB_PURGE_DELAY_MS },
-	{ .name = "TCACHE_CAPACITY", .kind = KNOB, .knob = HAK_KNOB_TCACHE_CAPACITY },
-	{ .name = "BUNDLE_WIDTH", .kind = KNOB, .knob = HAK_KNOB_BUNDLE_WIDTH },
-	{ .name = "DRAIN_THRESHOLD", .kind = KNOB, .knob = HAK_KNOB_DRAIN_THRESHOLD },
-	{ .name = "PARTIAL_RELEASE_PAGES", .kind = KNOB, .knob = HAK_KNOB_PARTIAL_RELEASE_PAGES },
-	{ .name = "ACE_ENABLED", .kind = NUMBER, .where = &options.ace_enabled, .max = 1 },
-	{ .name = "ACE_FAST_INTERVAL_MS",
-	  .kind = NUMBER,
-	  .where = &options.ace_fast_interval_ms,
-	  .min = 10,
-	  .max = 60000 },
-	{ .name = "ACE_SLOW_INTERVAL_S",
-	  .kind = NUMBER,
-	  .where = &options.ace_slow_interval_s,
-	  .min = 1,
-	  .max = 3600 },
-	{ .name = "ACE_LOG_LEVEL", .kind = NUMBER, .where = &options.ace_log_level, .max = 2 },
-	{ .name = "ACE_MAX_P99_LAT_NS",
-	  .kind = NUMBER,
-	  .where = &options.ace_max_p99_lat_ns,
-	  .min = 1000,
-	  .max = INT32_MAX },
-	{ .name = "ACE_MAX_RSS_MB",
-	  .kind = NUMBER,
-	  .where = &options.ace_max_rss_mb,
-	  .min = 1,
-	  .max = INT32_MAX },
-	{ .name = "ACE_MAX_CPU_PERCENT",
-	  .kind = NUMBER,
-	  .where = &options.ace_max_cpu_percent,
-	  .min = 1,
-	  .max = 100 },
-	{ .name = "ACE_THREAD", .kind = NUMBER, .where = &options.ace_thread, .max = 1 },
-	{ .name = "ACE_LEARNER",
-	  .kind = WORD,
-	  .where = &options.ace_learner,
-	  .words = { "discounted", "ucb1" } },
-	{ .name = "ACE_TRACE", .kind = PATH, .where = options.ace_trace },
-	{ .name = "ACE_PLAYBOOK", .kind = PATH, .where = options.ace_playbook },
-	{ .name = "IDLE_DELAY_MS", .kind = KNOB, .knob = HAK_KNOB_IDLE_DELAY_MS },
-};
-enum { VARIABLES = sizeof(variables) / sizeof(variables[0]) };
-
 static struct options defaults;
+static const struct options_entry *variables;
+static unsigned variable_count;
+
+static enum kind kind_of(const struct options_entry *v)
+{
+	const bool words = v->words[0] != NULL;
+	if (v->path != NULL)
+		return PATH;
+	if (v->bytes != NULL)
+		return SIZE;
+	if (v->knob != 0)
+		return words ? WORD_KNOB : KNOB;
+	return words ? WORD : NUMBER;
+}
+
+static enum hak_knob knob_of(const struct options_entry *v)
+{
+	return (enum hak_knob)(v->knob - 1);
+}
 
 /* ---- what a value means, by the document */
 
@@ -128,7 +65,7 @@ static bool read_digits(const char *s, size_t n, uint64_t *out)
 	return n > 0;
 }
 
-static bool is_word(const struct variable *v, const char *s, int64_t *out)
+static bool is_word(const struct options_entry *v, const char *s, int64_t *out)
 {
 	for (*out = 0; *out < 4 && v->words[*out] != NULL; ++*out)
 		if (strcmp(v->words[*out], s) == 0)
@@ -165,15 +102,15 @@ static bool is_size(const char *s, uint64_t *bytes)
 }
 
 /* Is it taken? Then *value is what the variable's place holds; not for paths. */
-static bool expect(const struct variable *v, const char *s, int64_t *value)
+static bool expect(const struct options_entry *v, const char *s, int64_t *value)
 {
 	uint64_t n = 0;
-	switch (v->kind) {
+	switch (kind_of(v)) {
 	case NUMBER:
 		*value = read_digits(s, strlen(s), &n) && n <= INT32_MAX ? (int64_t)n : -1;
 		return *value >= v->min && *value <= v->max;
 	case KNOB:
-		if (!read_digits(s, strlen(s), &n) || !is_candidate(v->knob, n))
+		if (!read_digits(s, strlen(s), &n) || !is_candidate(knob_of(v), n))
 			return false;
 		break;
 	case SIZE:
@@ -192,17 +129,17 @@ static bool expect(const struct variable *v, const char *s, int64_t *value)
 
 /* ---- what is there */
 
-static int64_t value_of(const struct variable *v)
+static int64_t value_of(const struct options_entry *v)
 {
-	switch (v->kind) {
+	switch (kind_of(v)) {
 	case NUMBER:
 	case WORD:
-		return *(const int32_t *)v->where;
+		return *v->value;
 	case SIZE:
-		return (int64_t) * (const uint64_t *)v->where;
+		return (int64_t)*v->bytes;
 	case KNOB:
 	case WORD_KNOB:
-		return knob_get(v->knob, 0);
+		return knob_get(knob_of(v), 0);
 	case PATH:
 		break;
 	}
@@ -225,24 +162,35 @@ static void check_line(const char *line, size_t n, const char *name)
 /* ---- one input */
 
 struct setting {
-	const struct variable *variable;
-	char text[NAME_BYTES + VALUE_BYTES]; /* as in the environment */
+	const struct options_entry *variable; /* NULL: none of ours */
+	char text[SETTING_BYTES];             /* as in the environment */
 	const char *value;
 };
 
 static struct setting settings[MAX_SETTINGS];
 static char *setting_pointers[MAX_SETTINGS + 1];
 
+static void find_variable(struct setting *s)
+{
+	s->variable = NULL;
+	for (unsigned i = 0; i < variable_count; i++) {
+		size_t n = strlen(variables[i].name);
+		if (strncmp(s->text, variables[i].name, n) == 0 && s->text[n] == '=') {
+			s->variable = &variables[i];
+			s->value = s->text + n + 1;
+		}
+	}
+}
+
 static unsigned take_settings(struct fuzz_input *in)
 {
+	static const char prefix[] = "HAKMEM_";
 	unsigned n = 0;
 	while (in->left > 0 && n < MAX_SETTINGS) {
 		struct setting *s = &settings[n];
-		int k;
-		s->variable = &variables[fuzz_byte(in) % VARIABLES];
-		k = snprintf(s->text, NAME_BYTES, "HAKMEM_%s=", s->variable->name);
-		s->value = s->text + k;
-		fuzz_text(in, s->text + k, VALUE_BYTES);
+		strcpy(s->text, prefix);
+		fuzz_text(in, s->text + sizeof(prefix) - 1, SETTING_BYTES - (sizeof(prefix) - 1));
+		find_variable(s);
 		setting_pointers[n++] = s->text;
 	}
 	setting_pointers[n] = NULL;
@@ -250,7 +198,7 @@ static unsigned take_settings(struct fuzz_input *in)
 }
 
 /* The first of a name counts. */
-static const struct setting *setting_of(const struct variable *v, unsigned n)
+static const struct setting *setting_of(const struct options_entry *v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
 		if (settings[i].variable == v)
@@ -258,33 +206,32 @@ static const struct setting *setting_of(const struct variable *v, unsigned n)
 	return NULL;
 }
 
-static void check_path(const struct variable *v, const struct setting *s, bool taken)
+static void check_path(const struct options_entry *v, const struct setting *s, bool taken)
 {
 	const char *expected = taken ? s->value : "";
-	FUZZ_REQUIRE(strcmp(v->where, expected) == 0, "%s is '%s', not '%s'", v->name,
-		     (const char *)v->where, expected);
+	FUZZ_REQUIRE(strcmp(v->path, expected) == 0, "%s is '%s', not '%s'", v->name, v->path,
+		     expected);
 }
 
 /* Lines come in the order of the table. Returns what is behind the variable's. */
-static const char *check_variable(const struct variable *v, const struct setting *s,
+static const char *check_variable(const struct options_entry *v, const struct setting *s,
 				  int64_t before, const char *said)
 {
+	const bool is_path = kind_of(v) == PATH;
 	int64_t value = 0;
 	bool taken = s != NULL && expect(v, s->value, &value);
-	char name[NAME_BYTES];
 	const char *end;
-	if (v->kind == PATH)
+	if (is_path)
 		check_path(v, s, taken);
 	else if (!taken)
 		value = before;
-	FUZZ_REQUIRE(v->kind == PATH || value_of(v) == value, "HAKMEM_%s=%s gives %lld, not %lld",
-		     v->name, s != NULL ? s->value : "", (long long)value_of(v), (long long)value);
+	FUZZ_REQUIRE(is_path || value_of(v) == value, "%s=%s gives %lld, not %lld", v->name,
+		     s != NULL ? s->value : "", (long long)value_of(v), (long long)value);
 	if (s == NULL || taken)
 		return said;
-	snprintf(name, sizeof(name), "HAKMEM_%s", v->name);
 	end = strchr(said, '\n');
-	FUZZ_REQUIRE(end != NULL, "HAKMEM_%s=%s: no line is said", v->name, s->value);
-	check_line(said, (size_t)(end - said), name);
+	FUZZ_REQUIRE(end != NULL, "%s=%s: no line is said", v->name, s->value);
+	check_line(said, (size_t)(end - said), v->name);
 	return end + 1;
 }
 
@@ -296,17 +243,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_capture capture;
 	char **outside = environ;
 	const char *rest = said;
-	int64_t before[VARIABLES];
+	int64_t before[MAX_VARIABLES];
 	unsigned n;
 
 	if (!ready) {
 		hak_init_once();
 		defaults = options;
+		variables = options_table(&variable_count);
+		FUZZ_REQUIRE(variable_count <= MAX_VARIABLES, "%u variables", variable_count);
 		ready = true;
 	}
 	options = defaults;
 	knob_reset_all();
-	for (unsigned i = 0; i < VARIABLES; i++)
+	for (unsigned i = 0; i < variable_count; i++)
 		before[i] = value_of(&variables[i]);
 
 	n = take_settings(&in);
@@ -316,7 +265,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_capture_end(&capture, said, sizeof(said));
 	environ = outside;
 
-	for (unsigned i = 0; i < VARIABLES; i++)
+	for (unsigned i = 0; i < variable_count; i++)
 		rest = check_variable(&variables[i], setting_of(&variables[i], n), before[i], rest);
 	FUZZ_REQUIRE(*rest == '\0', "it says too much: %s", rest);
 

@@ -16,15 +16,12 @@
 
 #include "commands.h"
 #include "fuzz.h"
+#include "good_page.h"
 #include "html_check.h"
 #include "report.h"
 #include "view.h"
 
 enum {
-	CLASSES = 64,
-	KNOBS = 8,
-	SAMPLES = 20,
-	DECISIONS = 10,
 	MAX_CHANGES = 64,
 	PRINTED_BYTES = 1 << 20,
 	REPORT_BYTES = 4 << 20,
@@ -36,35 +33,6 @@ static struct statpage good, read_back, before;
 static struct statpage *shown; /* the file, mapped by this process: so its page is found */
 static struct page_file file = { .fd = -1 };
 static struct view view;
-
-static void make_good(void)
-{
-	good = (struct statpage){ .magic = STATPAGE_MAGIC,
-				  .version = STATPAGE_VERSION,
-				  .struct_bytes = sizeof(good),
-				  .pid = getpid(),
-				  .nclasses = CLASSES,
-				  .nknobs = KNOBS,
-				  .nsamples = SAMPLES,
-				  .ndecisions = DECISIONS };
-	strcpy(good.build, HAKMEM_BUILD_ID);
-	strcpy(good.exe, "/bin/something");
-	strcpy(good.now.counter_source, "perf_fd");
-	for (unsigned k = 0; k < KNOBS; k++) {
-		snprintf(good.knobs[k].name, sizeof(good.knobs[k].name), "knob_%u", k);
-		good.knobs[k].ncandidates = 3;
-		good.now.knobs[k][0] = (int32_t)k % 3;
-	}
-	strcpy(good.knobs[KNOBS - 1].name, "huge_pages");
-	for (unsigned c = 1; c <= CLASSES; c++)
-		good.now.classes[c] = (struct statpage_class){
-			.block_bytes = c * 16, .slabs = c, .live = c * 100, .free = c * 10
-		};
-	for (unsigned i = 0; i < SAMPLES; i++)
-		good.samples[i].time_ms = i * 500;
-	for (unsigned i = 0; i < DECISIONS; i++)
-		strcpy(good.decisions[i].reason, "why not");
-}
 
 static void make_file(void)
 {
@@ -159,7 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned rows = fuzz_byte(&in) % 100;
 	enum page_error e;
 	if (file.fd < 0) {
-		make_good();
+		make_good_page(&good);
+		good.pid = getpid();
 		make_file();
 		before = good;
 	}

@@ -3,18 +3,12 @@
 # there builds and runs a consumer in each way that users have: CMake package
 # (shared and static), pkg-config (shared, static, fully static), preload.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=${HAKMEM_BINARY_DIR:?run by CTest, which names the build}
+consumer=$source/tests/install/consumer
 cmake=${CMAKE:-cmake}
 cc=${CC:-cc}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
 
 # Quiet unless it fails.
 step() {
@@ -49,7 +43,7 @@ libdir=$(dirname "$lib")
 headers=$(find "$prefix/include" -type f | wc -l)
 ((headers == 1)) || fail "$headers headers were installed, one is meant"
 
-step "configure the consumer" "$cmake" -G Ninja -S "$here/consumer" -B "$work/consumer" \
+step "configure the consumer" "$cmake" -G Ninja -S "$consumer" -B "$work/consumer" \
 	-DCMAKE_C_COMPILER="$cc" -DCMAKE_BUILD_TYPE=Release \
 	-DCMAKE_PREFIX_PATH="$prefix" -DEXPECTED_VERSION="$version"
 step "build the consumer" "$cmake" --build "$work/consumer"
@@ -69,12 +63,12 @@ read -ra libs <<<"$(pkg-config --libs hakmem)"
 read -ra static_libs <<<"$(pkg-config --static --libs hakmem)"
 builtin=(-fno-builtin-malloc -fno-builtin-free)
 
-step "pkg-config, shared" "$cc" "${builtin[@]}" "${cflags[@]}" "$here/consumer/main.c" -o "$work/pc_shared" "${libs[@]}"
+step "pkg-config, shared" "$cc" "${builtin[@]}" "${cflags[@]}" "$consumer/main.c" -o "$work/pc_shared" "${libs[@]}"
 check "pkg-config, shared" env LD_LIBRARY_PATH="$libdir" "$work/pc_shared"
-step "pkg-config, static library" "$cc" "${builtin[@]}" "${cflags[@]}" "$here/consumer/main.c" -o "$work/pc_static" \
+step "pkg-config, static library" "$cc" "${builtin[@]}" "${cflags[@]}" "$consumer/main.c" -o "$work/pc_static" \
 	-Wl,-Bstatic "${static_libs[@]}" -Wl,-Bdynamic
 check "pkg-config, static library" "$work/pc_static"
-step "pkg-config, static program" "$cc" -static "${builtin[@]}" "${cflags[@]}" "$here/consumer/main.c" \
+step "pkg-config, static program" "$cc" -static "${builtin[@]}" "${cflags[@]}" "$consumer/main.c" \
 	-o "$work/pc_all_static" "${static_libs[@]}"
 check "pkg-config, static program" "$work/pc_all_static"
 

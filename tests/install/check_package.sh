@@ -3,23 +3,13 @@
 # places, nothing that is not meant for users. Then uses it as it would be installed: the command finds
 # its library, and programs run on it.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
-build=${HAKMEM_BINARY_DIR:?run by CTest, which names the build}
-lib=${HAKMEM_SHARED_LIB:?run by CTest, which names the library}
 readelf=${READELF:-readelf}
 cpack=$(dirname "$(command -v "${CMAKE:-cmake}")")/cpack
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
-
-if ! command -v dpkg-deb >/dev/null; then
-	echo "skipped: no dpkg-deb here"
-	exit 77
-fi
+command -v dpkg-deb >/dev/null || skip "no dpkg-deb here"
 
 "$cpack" --config "$build/CPackConfig.cmake" -G DEB -B "$work" >"$work/log" 2>&1 || {
 	cat "$work/log"
@@ -66,14 +56,6 @@ hakmem=$work/root/usr/bin/hakmem
 export XDG_RUNTIME_DIR=$work
 unset HAKMEM_LIBRARY
 
-# expect CODE WORDS COMMAND...: its exit code, and what it says.
-expect() {
-	local code=$1 words=$2 rc=0
-	shift 2
-	"$@" >"$work/out" 2>&1 || rc=$?
-	[[ $rc == "$code" ]] || fail "$*: exit code $rc, not $code: $(cat "$work/out")"
-	grep -q -- "$words" "$work/out" || fail "$*: no '$words' in: $(cat "$work/out")"
-}
 # shellcheck disable=SC2206  # the emulator and its arguments
 emulator=(${EMULATOR:-})
 expect 0 'Usage: hakmem COMMAND' "${emulator[@]}" "$hakmem" --help

@@ -8,16 +8,12 @@
 #
 # The kernel: HAKMEM_KERNEL_ARM64, or what `ci/setup test` has fetched.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
 program=${1:?the program, linked statically}
 how=${2:-}
 environment=("${@:3}")
-source=${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}
-
-skip() {
-	echo "skipped: $*"
-	exit 77
-}
 
 for tool in qemu-system-aarch64 cpio gzip; do
 	command -v "$tool" >/dev/null || skip "no $tool here"
@@ -25,8 +21,6 @@ done
 kernel=${HAKMEM_KERNEL_ARM64:-$source/build/kernel-arm64/vmlinuz}
 [[ -f $kernel ]] || skip "no kernel at $kernel (ci/setup test fetches one)"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 mkdir "$work/root"
 cp "$program" "$work/root/init"
 (cd "$work/root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"

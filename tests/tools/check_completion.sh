@@ -2,15 +2,11 @@
 # The completions: of bash called as bash calls it, of zsh read by zsh where there is one; both know
 # every command, and every knob that a person can set.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
-source=${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}
 PATH=$(dirname "${HAKMEM_COMMAND:?run by CTest, which names the command}"):$PATH
 export XDG_RUNTIME_DIR=/nonexistent
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
 
 mapfile -t commands < <(sed -n 's/^	{ "\([a-z]*\)", command_.*/\1/p' "$source/tools/main.c")
 mapfile -t knobs < <(sed -n 's/.*\.name = "\([a-z_]*\)".*/\1/p' "$source/src/common/knobs.c")

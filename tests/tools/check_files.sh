@@ -2,36 +2,18 @@
 # The command `hakmem` on files: traces replayed, playbooks as advice; whole ones, damaged ones,
 # and ones made to mislead.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
-hakmem=${HAKMEM_COMMAND:?run by CTest, which names the command}
-golden=${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/ace/golden.trace
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
-
-# shellcheck disable=SC2086  # the emulator and its arguments
-tool() { ${EMULATOR:-} "$hakmem" "$@"; }
-
-# expect CODE WORDS ARGUMENT...: the tool's exit code, and what it says.
-expect() {
-	local code=$1 words=$2 rc=0
-	shift 2
-	tool "$@" >"$work/out" 2>&1 || rc=$?
-	[[ $rc == "$code" ]] || fail "$*: exit code $rc, not $code: $(tail "$work/out")"
-	grep -q -- "$words" "$work/out" || fail "$*: no '$words' in: $(tail "$work/out")"
-}
+golden=$source/tests/ace/golden.trace
 
 lines_are() {
 	[[ $(wc -l <"$work/out") == "$1" ]] || fail "$(wc -l <"$work/out") lines, not $1: $(cat "$work/out")"
 }
 
 if [[ ${HAKMEM_WITH_ACE:-1} == 0 ]]; then
-	expect 1 'without ACE' replay "$golden"
-	expect 1 'without ACE' advise --playbook "$golden"
+	expect 1 'without ACE' tool replay "$golden"
+	expect 1 'without ACE' tool advise --playbook "$golden"
 	echo "passed: this build is without ACE"
 	exit 0
 fi
@@ -39,33 +21,33 @@ fi
 # ---- traces
 
 decisions=$(grep -c '^decision ' "$golden")
-expect 0 "^$decisions decisions reproduced" replay "$golden"
+expect 0 "^$decisions decisions reproduced" tool replay "$golden"
 lines_are $((decisions + 1))
-expect 0 'Huge pages: 1 → 2 (trial)' replay "$golden"
+expect 0 'Huge pages: 1 → 2 (trial)' tool replay "$golden"
 
 at=$(grep -n '^decision ' "$golden" | sed -n '20s/:.*//p')
 sed "${at}s/\$/0/" "$golden" >"$work/differs"
-expect 1 "line $at: decision 20 differs" replay "$work/differs"
+expect 1 "line $at: decision 20 differs" tool replay "$work/differs"
 grep -q '^  recorded: decision .*0$' "$work/out" || fail "what was recorded is not shown"
 grep -q '^  made now: decision ' "$work/out" || fail "what was made is not shown"
 [[ $(grep -c ' s  ' "$work/out") == 19 ]] || fail "19 decisions are the same"
 sed "${at}d" "$golden" >"$work/lacks"
-expect 1 "line $at: decision 20 differs" replay "$work/lacks"
+expect 1 "line $at: decision 20 differs" tool replay "$work/lacks"
 sed "${at}p" "$golden" >"$work/more"
-expect 1 'made now: none' replay "$work/more"
+expect 1 'made now: none' tool replay "$work/more"
 head -c 20000 "$golden" >"$work/cut"
-expect 1 'cut off in line' replay "$work/cut"
+expect 1 'cut off in line' tool replay "$work/cut"
 sed '30s/ [0-9]* / x /' "$golden" >"$work/damaged"
-expect 1 'line 30: a number is missing' replay "$work/damaged"
+expect 1 'line 30: a number is missing' tool replay "$work/damaged"
 sed '1s/[0-9]*$/999/' "$golden" >"$work/version"
-expect 1 'a trace of another version' replay "$work/version"
+expect 1 'a trace of another version' tool replay "$work/version"
 sed "${at}s/.*/decision \x1b[31m/" "$golden" >"$work/escape"
-expect 1 'recorded: decision ?\[31m' replay "$work/escape"
+expect 1 'recorded: decision ?\[31m' tool replay "$work/escape"
 : >"$work/empty"
-expect 1 'no trace of ACE' replay "$work/empty"
-expect 1 'no plain file' replay "$work"
-expect 1 'No such file' replay "$work/none"
-expect 2 'one trace file' replay
+expect 1 'no trace of ACE' tool replay "$work/empty"
+expect 1 'no plain file' tool replay "$work"
+expect 1 'No such file' tool replay "$work/none"
+expect 2 'one trace file' tool replay
 
 # ---- playbooks
 
@@ -93,16 +75,16 @@ adopt web.server.m14.t3.r1 bundle_width 33
 TEXT
 cp "$work/one" "$work/book"
 seal "$work/book"
-expect 0 '^export HAKMEM_PURGE_DELAY_MS=10$' advise --playbook "$work/book"
+expect 0 '^export HAKMEM_PURGE_DELAY_MS=10$' tool advise --playbook "$work/book"
 grep -q '^export HAKMEM_HUGE_PAGES=always$' "$work/out" || fail "a value in words is missing"
 grep -q 'diet_factor is at 75' "$work/out" || fail "the diet is not named"
 grep -q '# web.server, with 256.*MiB to 1.*GiB live, 8 to 15 heaps, .*12 trials' "$work/out" ||
 	fail "the title is wrong: $(head -n 1 "$work/out")"
 lines_are 4
 sh -eu -c '. "$1"; test "$HAKMEM_PURGE_DELAY_MS" = 10' sh "$work/out" || fail "a shell cannot use it"
-expect 0 '^export' advise -b "$work/book" /usr/sbin/web.server
-expect 1 "nothing of 'other'; it knows:" advise --playbook "$work/book" other
-expect 1 "nothing of 'web'" advise --playbook "$work/book" web
+expect 0 '^export' tool advise -b "$work/book" /usr/sbin/web.server
+expect 1 "nothing of 'other'; it knows:" tool advise --playbook "$work/book" other
+expect 1 "nothing of 'web'" tool advise --playbook "$work/book" web
 
 {
 	cat "$work/one"
@@ -110,26 +92,26 @@ expect 1 "nothing of 'web'" advise --playbook "$work/book" web
 	echo 'learnt cat.m3.t0.r0 purge_delay_ms 0 1000000 1000000'
 } >"$work/several"
 seal "$work/several"
-expect 0 '# 3 kinds of work' advise --playbook "$work/several"
+expect 0 '# 3 kinds of work' tool advise --playbook "$work/several"
 ! grep -q '^export' "$work/out" || fail "settings of several kinds of work are all in force"
 grep -q '^#export HAKMEM_PURGE_DELAY_MS=0' "$work/out" || fail "the second kind is missing"
-expect 0 'nothing to set' advise --playbook "$work/several" cat
+expect 0 'nothing to set' tool advise --playbook "$work/several" cat
 
 : >"$work/nothing"
 seal "$work/nothing"
-expect 0 'nothing has been learnt' advise --playbook "$work/nothing"
+expect 0 'nothing has been learnt' tool advise --playbook "$work/nothing"
 # shellcheck disable=SC2016
 printf 'adopt $(touch x)\033[31m.m1.t1.r1 purge_delay_ms 0\nadopt .m1 x\nadopt\n' >"$work/hostile"
 seal "$work/hostile"
-expect 0 '' advise --playbook "$work/hostile"
+expect 0 '' tool advise --playbook "$work/hostile"
 ! grep -q '^[^#]' "$work/out" || fail "a line that is not of ours: $(cat "$work/out")"
 ! grep -q $'\033' "$work/out" || fail "a terminal would obey this"
 sed 's/10$/11/' "$work/book" >"$work/changed"
-expect 1 'changed: its checksum is wrong' advise --playbook "$work/changed"
+expect 1 'changed: its checksum is wrong' tool advise --playbook "$work/changed"
 lines_are 1
-expect 1 'not a playbook' advise --playbook "$work/cut"
+expect 1 'not a playbook' tool advise --playbook "$work/cut"
 lines_are 1
-expect 1 'No such file' advise --playbook "$work/none"
-expect 2 'one process or program' advise --playbook "$work/book" a b
-expect 2 'hakmem help advise' advise --playbook
+expect 1 'No such file' tool advise --playbook "$work/none"
+expect 2 'one process or program' tool advise --playbook "$work/book" a b
+expect 2 'hakmem help advise' tool advise --playbook
 echo "passed"

@@ -3,16 +3,8 @@
 # them; one that does not is not; preloaded and linked statically, estimated and exact. And the
 # file that the list goes to.
 set -euo pipefail
-
-lib=${HAKMEM_SHARED_LIB:?run by CTest, which names the library}
-static=${HAKMEM_STATIC_LIB:?run by CTest, which names the archive}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
 cat >"$work/leaky.c" <<'C'
 #include <stdlib.h>
@@ -72,9 +64,9 @@ run() {
 	fi || fail "$variables $program $*: $(cat "$work/out")"
 }
 
-# expect PATTERN [FILE]
-expect() {
-	grep -Eq -- "$1" "${2:-$work/out}" || fail "no '$1' in: $(cat "${2:-$work/out}")"
+# says PATTERN
+says() {
+	grep -Eq -- "$1" "$work/out" || fail "no '$1' in: $(cat "$work/out")"
 }
 
 # The frames of the entry whose sum is about what FUNCTION lost are those of its calls.
@@ -92,11 +84,11 @@ within() {
 for program in leaky static; do
 	# 34 samples of the small ones on average: half and twice are 3 and 5 deviations away.
 	run HAKMEM_LEAKS=1 $program leak
-	expect '^hakmem: process [0-9]+: live at exit: about [0-9]+ bytes in .* from [0-9]+ places?$'
+	says '^hakmem: process [0-9]+: live at exit: about [0-9]+ bytes in .* from [0-9]+ places?$'
 	within lose_small $((20000 * 112)) 20000 75
 	within lose_large 20000000 20 6
 	run HAKMEM_LEAKS=1 $program
-	expect '^hakmem: process [0-9]+: nothing is live at exit, as far as samples show$'
+	says '^hakmem: process [0-9]+: nothing is live at exit, as far as samples show$'
 
 	# Every block is a sample; sizes are those of classes.
 	run "HAKMEM_LEAKS=$work/%p.$program HAKMEM_PROFILE=1" $program leak
@@ -111,7 +103,7 @@ for program in leaky static; do
 	within lose_small $((20000 * 112)) 20000 0
 	within lose_large 20000000 20 0
 	run "HAKMEM_LEAKS=1 HAKMEM_CHECK=full" $program
-	expect '^hakmem: process [0-9]+: nothing is live at exit$'
+	says '^hakmem: process [0-9]+: nothing is live at exit$'
 done
 
 run HAKMEM_LEAKS=0 leaky leak
@@ -120,16 +112,16 @@ run HAKMEM_LEAKS=0 leaky leak
 # What is there already stays as it is.
 echo kept >"$work/there"
 run "HAKMEM_LEAKS=$work/there" leaky leak
-expect 'there: what is live at exit cannot be listed there'
+says 'there: what is live at exit cannot be listed there'
 [[ $(cat "$work/there") == kept ]] || fail "a file was written over"
 ln -s "$work/elsewhere" "$work/link"
 run "HAKMEM_LEAKS=$work/link" leaky leak
-expect 'link: what is live at exit cannot be listed there'
+says 'link: what is live at exit cannot be listed there'
 [[ ! -e $work/elsewhere ]] || fail "a symbolic link was followed"
 
 # Without symbols of its own the program's module and offset are there.
 "${STRIP:-strip}" -o "$work/stripped" "$work/leaky" 2>/dev/null && mv "$work/stripped" "$work/leaky" && {
 	run HAKMEM_LEAKS=1 leaky leak
-	expect '^    0x[0-9a-f]+ /.*/leaky\+0x[0-9a-f]+$'
+	says '^    0x[0-9a-f]+ /.*/leaky\+0x[0-9a-f]+$'
 }
 echo "passed"

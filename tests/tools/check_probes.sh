@@ -3,18 +3,11 @@
 # statically linked program, each with its semaphore; and where there is a gdb, it stops at both
 # in a program that was not told to take samples, and reads the arguments.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
-lib=${HAKMEM_SHARED_LIB:?run by CTest, which names the library}
-static=${HAKMEM_STATIC_LIB:?run by CTest, which names the archive}
 # That of GNU, which knows these notes; LLVM's does not at 14. It reads any machine's.
 readelf=$(command -v readelf || echo "${READELF:-readelf}")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
 
 cat >"$work/prog.c" <<'C'
 #include <stdlib.h>
@@ -31,8 +24,8 @@ C
 "${CC:-cc}" -O1 -o "$work/prog" "$work/prog.c"
 "${CC:-cc}" -O1 -static -o "$work/static" "$work/prog.c" "$static" -pthread
 
-# expect FILE NAME ARGUMENTS: one probe at least, all of its notes good.
-expect() {
+# has_probe FILE NAME ARGUMENTS: one at least, all of its notes good.
+has_probe() {
 	"$readelf" -n "$1" | awk -v name="$2" -v arguments="$3" '
 		/Provider:/ { provider = $2 }
 		/Name:/ { probe = $2 }
@@ -53,8 +46,8 @@ expect() {
 }
 
 for file in "$lib" "$work/static"; do
-	expect "$file" alloc 3
-	expect "$file" free 1
+	has_probe "$file" alloc 3
+	has_probe "$file" free 1
 done
 
 if [[ -n ${EMULATOR:-} ]] || ! command -v gdb >/dev/null; then

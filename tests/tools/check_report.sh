@@ -1,20 +1,14 @@
 #!/usr/bin/env bash
 # `hakmem run --report` of a program, and what a browser makes of the report.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
 hakmem=${HAKMEM_COMMAND:?run by CTest, which names the command}
-export HAKMEM_LIBRARY=${HAKMEM_SHARED_LIB:?run by CTest, which names the library}
-source=${HAKMEM_SOURCE_DIR:?}
+export HAKMEM_LIBRARY=$lib XDG_RUNTIME_DIR=$work
 node_modules=${HAKMEM_NODE_MODULES:?}
-work=$(mktemp -d)
 runner=
-trap 'kill $runner 2>/dev/null || true; rm -rf "$work"' EXIT
-export XDG_RUNTIME_DIR=$work
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
+clean_up() { kill $runner 2>/dev/null || true; }
 
 cat >"$work/<b>victim.c" <<'C'
 #include <stdlib.h>
@@ -38,12 +32,7 @@ C
 cd "$work"
 "$hakmem" run --profile=1000 --report report.html -- "./<b>victim" 2>said &
 runner=$!
-victim=
-for ((i = 0; i < 100; i++)); do
-	victim=$("$hakmem" list | awk '/victim/ { print $1 }') || true
-	[[ -z $victim ]] || break
-	sleep 0.05
-done
+victim=$(process_of victim)
 [[ -n $victim ]] || fail "no process shows a page: $(cat said)"
 sleep 1
 "$hakmem" ctl "$victim" set bundle_width 64 >/dev/null
@@ -73,9 +62,6 @@ missing=
 [[ -n $chromium ]] || missing+=" chromium"
 command -v node >/dev/null || missing+=" node"
 [[ -d $node_modules/playwright-core ]] || missing+=" playwright-core"
-if [[ -n $missing ]]; then
-	echo "skipped: the report in a browser, for want of:$missing"
-	exit 77
-fi
+[[ -z $missing ]] || skip "the report in a browser, for want of:$missing"
 node "$source/tests/tools/report_browser.js" "$node_modules/playwright-core" "$chromium" report.html \
 	"${HAKMEM_CHARTS:?uplot or still}" || fail "the browser"

@@ -3,31 +3,18 @@
 # commanded while they live. Where programs are emulated, those of its commands that
 # start no program.
 set -euo pipefail
+# shellcheck source=tests/testing.sh
+. "${HAKMEM_SOURCE_DIR:?run by CTest, which names the sources}/tests/testing.sh"
 
 hakmem=${HAKMEM_COMMAND:?run by CTest, which names the command}
-export HAKMEM_LIBRARY=${HAKMEM_SHARED_LIB:?run by CTest, which names the library}
-work=$(mktemp -d)
+export HAKMEM_LIBRARY=$lib XDG_RUNTIME_DIR=$work
 victim=
 runner=
-# The runner passes it on.
-trap 'kill -CONT $victim $runner 2>/dev/null || true; kill $victim $runner 2>/dev/null || true; rm -rf "$work"' EXIT
-export XDG_RUNTIME_DIR=$work
-
-fail() {
-	echo "FAILED: $*"
-	exit 1
-}
-
-# shellcheck disable=SC2086  # the emulator and its arguments
-tool() { ${EMULATOR:-} "$hakmem" "$@"; }
-
-# expect CODE WORDS COMMAND...: its exit code, and what it says.
-expect() {
-	local code=$1 words=$2 rc=0
-	shift 2
-	"$@" >"$work/out" 2>&1 || rc=$?
-	[[ $rc == "$code" ]] || fail "$*: exit code $rc, not $code: $(cat "$work/out")"
-	grep -q -- "$words" "$work/out" || fail "$*: no '$words' in: $(cat "$work/out")"
+# The runner passes it on. Either may be missing.
+# shellcheck disable=SC2086
+clean_up() {
+	kill -CONT $victim $runner 2>/dev/null || true
+	kill $victim $runner 2>/dev/null || true
 }
 
 cat >"$work/victim.c" <<'C'
@@ -70,11 +57,7 @@ else
 	grep -q 'at exit' "$work/leaks.txt" || fail "no list of what is live at exit"
 	"$hakmem" run -q -o purge_delay_ms=100 -- "$work/victim" &
 	runner=$!
-	for ((i = 0; i < 100; i++)); do
-		victim=$("$hakmem" list | awk '/victim/ { print $1 }') || true
-		[[ -z $victim ]] || break
-		sleep 0.05
-	done
+	victim=$(process_of victim)
 fi
 for ((i = 0; i < 200; i++)); do
 	[[ -n $victim && -e $work/hakmem.$victim ]] && break

@@ -5,10 +5,9 @@
 #include <fcntl.h>
 #include <stddef.h>
 
+#include "good_page.h"
 #include "testing.h"
 #include "view.h"
-
-enum { CLASSES = 64, KNOBS = 7, SAMPLES = 20, DECISIONS = 10 };
 
 /* What lies behind the page would pass for one more sample. */
 static struct {
@@ -19,31 +18,6 @@ static struct {
 
 static struct statpage good, before;
 static struct view view;
-
-static void make_good(void)
-{
-	good = (struct statpage){ .magic = STATPAGE_MAGIC,
-				  .version = STATPAGE_VERSION,
-				  .struct_bytes = sizeof(good),
-				  .pid = 4711,
-				  .nclasses = CLASSES,
-				  .nknobs = KNOBS,
-				  .nsamples = SAMPLES,
-				  .ndecisions = DECISIONS };
-	strcpy(good.build, HAKMEM_BUILD_ID);
-	strcpy(good.exe, "/bin/something");
-	for (unsigned k = 0; k < KNOBS; k++) {
-		snprintf(good.knobs[k].name, sizeof(good.knobs[k].name), "knob_%u", k);
-		good.knobs[k].ncandidates = 3;
-	}
-	for (unsigned c = 1; c <= CLASSES; c++)
-		good.now.classes[c] = (struct statpage_class){ .block_bytes = c * 16, .slabs = c,
-							       .live = c * 100, .free = c * 10 };
-	for (unsigned i = 0; i < STATPAGE_SAMPLES; i++)
-		good.samples[i].time_ms = i * 500;
-	for (unsigned i = 0; i < DECISIONS; i++)
-		strcpy(good.decisions[i].reason, "why not");
-}
 
 static void good_page_is_read(void)
 {
@@ -84,10 +58,10 @@ static void others_are_refused(void)
 	page.nclasses = STATPAGE_CLASSES;
 	CHECK_I64(page_check(&page), PAGE_BROKEN, "classes");
 	page = good;
-	page.decisions[1].knob = KNOBS;
+	page.decisions[1].knob = GOOD_KNOBS;
 	CHECK_I64(page_check(&page), PAGE_BROKEN, "knob of a decision");
 	page = good;
-	page.decisions[1].cls = CLASSES + 1;
+	page.decisions[1].cls = GOOD_CLASSES + 1;
 	CHECK_I64(page_check(&page), PAGE_BROKEN, "class of a decision");
 }
 
@@ -165,6 +139,6 @@ static const struct test_case cases[] = {
 
 int main(int argc, char **argv)
 {
-	make_good();
+	make_good_page(&good);
 	return TEST_MAIN(argc, argv, cases);
 }

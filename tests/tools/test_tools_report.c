@@ -6,57 +6,16 @@
 #include <sys/stat.h>
 
 #include "commands.h"
+#include "good_page.h"
 #include "html_check.h"
 #include "say.h"
 #include "testing.h"
 
-enum { CLASSES = 64, KNOBS = 7, SAMPLES = 60, DECISIONS = 12, REPORT_BYTES = 4 << 20 };
+enum { REPORT_BYTES = 4 << 20 };
 
 static struct statpage page;
 static char dir[64], report[128], text[REPORT_BYTES];
 static struct html_check checked;
-
-static void make_page(void)
-{
-	page = (struct statpage){ .magic = STATPAGE_MAGIC,
-				  .version = STATPAGE_VERSION,
-				  .struct_bytes = sizeof(page),
-				  .pid = 4711,
-				  .nclasses = CLASSES,
-				  .nknobs = KNOBS,
-				  .nsamples = SAMPLES,
-				  .ndecisions = DECISIONS };
-	strcpy(page.build, HAKMEM_BUILD_ID);
-	strcpy(page.exe, "/bin/something");
-	strcpy(page.backend, "x86_64");
-	page.now.metrics.rss_bytes = 100 << 20;
-	for (unsigned k = 0; k < KNOBS; k++) {
-		snprintf(page.knobs[k].name, sizeof(page.knobs[k].name), "knob_%u", k);
-		page.knobs[k].ncandidates = 3;
-	}
-	for (unsigned c = 1; c <= CLASSES; c++)
-		page.now.classes[c] = (struct statpage_class){ .block_bytes = c * 16,
-							       .slabs = c,
-							       .live = c * 100,
-							       .cached = c,
-							       .free = c * 10 };
-	for (unsigned i = 0; i < SAMPLES; i++)
-		page.samples[i] = (struct statpage_sample){ .time_ms = i * 500,
-							    .rss_bytes = (int64_t)i << 20,
-							    .live_bytes = (int64_t)i << 19,
-							    .mallocs = i * 1000,
-							    .cache_miss_ppm = -1 };
-	for (unsigned i = 0; i < DECISIONS; i++) {
-		page.decisions[i] =
-			(struct statpage_decision){ .time_ms = i * 2000, .knob = i % 2 };
-		snprintf(page.decisions[i].reason, sizeof(page.decisions[i].reason),
-			 "reason number %u", i);
-	}
-	page.now.nsuperslabs = 3;
-	for (unsigned i = 0; i < 3; i++)
-		page.now.superslabs[i] =
-			(struct statpage_superslab){ .present_mask = 0xffff, .dirty_mask = 0xff };
-}
 
 static const char *in_dir(const char *name)
 {
@@ -117,7 +76,7 @@ static void leave_script_out(void)
 
 static void whole(void)
 {
-	make_page();
+	make_good_page(&page);
 	make_report(NULL);
 	has("<title>hakmem: /bin/something</title>");
 	has("<h1>something</h1>");
@@ -146,7 +105,7 @@ static void fill(char *to, size_t size, const char *from)
 static void hostile_texts(void)
 {
 	static const char bad[] = "\"'><script>alert(1)</script>&amp;</script><!--";
-	make_page();
+	make_good_page(&page);
 	snprintf(page.exe, sizeof(page.exe), "/bin/<script>alert(1)</script>");
 	snprintf(page.backend, sizeof(page.backend), "<b onload=x>");
 	snprintf(page.knobs[0].name, sizeof(page.knobs[0].name), "\" onload=\"x");
@@ -154,7 +113,7 @@ static void hostile_texts(void)
 	fill(page.knobs[1].unit, sizeof(page.knobs[1].unit), bad);
 	fill(page.now.counter_source, sizeof(page.now.counter_source), bad);
 	fill(page.now.counter_reason, sizeof(page.now.counter_reason), bad);
-	for (unsigned i = 0; i < DECISIONS; i++)
+	for (unsigned i = 0; i < GOOD_DECISIONS; i++)
 		snprintf(page.decisions[i].reason, sizeof(page.decisions[i].reason), "\\%s\n\033",
 			 bad);
 	make_report(NULL);
@@ -167,11 +126,11 @@ static void hostile_texts(void)
 /* Figures that are not known, and those that are as large as they can be. */
 static void hostile_figures(void)
 {
-	make_page();
+	make_good_page(&page);
 	memset(&page.now, 0xff, sizeof(page.now));
-	for (unsigned i = 0; i < SAMPLES; i++) {
+	for (unsigned i = 0; i < GOOD_SAMPLES; i++) {
 		memset(&page.samples[i], 0xff, sizeof(page.samples[i]));
-		page.samples[i].time_ms = i < SAMPLES / 2 ? 0 : INT64_C(1) << 55;
+		page.samples[i].time_ms = i < GOOD_SAMPLES / 2 ? 0 : INT64_C(1) << 55;
 		page.samples[i].rss_bytes = i % 2 ? INT64_MAX : INT64_MIN;
 		page.samples[i].knobs[0] = i % 2 ? INT32_MAX : INT32_MIN;
 	}
@@ -186,7 +145,7 @@ static void hostile_figures(void)
 	has_not(",nan");
 	has_not("inf<");
 	has_not("inf,");
-	make_page();
+	make_good_page(&page);
 	page.nsamples = 0;
 	page.ndecisions = 0;
 	page.now.nsuperslabs = 0;
@@ -227,7 +186,7 @@ static void profiles(void)
 {
 	const char *path = in_dir("profile");
 	char stack[200];
-	make_page();
+	make_good_page(&page);
 	/* Recursion counts once; a return address is behind the call. */
 	snprintf(stack, sizeof(stack),
 		 "  1: 1024 [ 3: 4096] @ %p %p\n  1: 2048 [ 1: 2048] @ %p 0x10\n",
@@ -256,7 +215,7 @@ static void damaged_profiles(void)
 					   "1: 1 [1: 1] @ 0\n",
 					   "1: 1 [1: 1] @ 0xffffffffffffffff -\n" };
 	const char *path = in_dir("profile");
-	make_page();
+	make_good_page(&page);
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		write_profile(path, head, bad[i], true);
 		CHECK(!report_write(&page, path, report), "taken: %s", bad[i]);
@@ -273,7 +232,7 @@ static void hostile_profile(void)
 {
 	const char *path = in_dir("profile");
 	char hostile[400];
-	make_page();
+	make_good_page(&page);
 	snprintf(hostile, sizeof(hostile),
 		 "%s1: 1 [1: 1] @ 0x1010 0x2010\n18446744073709551615: 18446744073709551615 [1: 1] "
 		 "@ 0x1010\n"
@@ -307,7 +266,7 @@ static void commands(void)
 {
 	const char *file = in_dir("page");
 	struct stat st;
-	make_page();
+	make_good_page(&page);
 	write_file(file, &page, sizeof(page));
 	CHECK_I64(run_report("-o", report, file), EXIT_OK, "a page file");
 	CHECK(read_report() > 10000 && html_is_ours(&checked, text), "%s", checked.fault);
@@ -325,7 +284,7 @@ static void commands(void)
 	CHECK_I64(run_report("--nonsense", NULL, NULL), EXIT_USAGE, "wrong use");
 	/* What was there before stays, and nothing is left beside it. */
 	CHECK(read_report() > 10000 && html_is_ours(&checked, text), "%s", checked.fault);
-	make_page();
+	make_good_page(&page);
 	write_file(file, &page, sizeof(page));
 	CHECK_I64(run_report("-o", in_dir("none/report"), file), EXIT_FAILED, "no folder");
 	CHECK_I64(run_report("-o", dir, file), EXIT_FAILED, "a folder");
