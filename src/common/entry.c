@@ -276,7 +276,7 @@ void *entry_alloc_slow(size_t bytes, size_t align, bool *zeroed)
 		purge_for_limit();
 	/* Nothing was freed: only the ticker may be waiting. */
 	if (HAK_UNLIKELY(ticker_exists()) && thread_state.slow_depth == 0)
-		purge_kick();
+		purge_kick_ticker();
 	return p;
 }
 
