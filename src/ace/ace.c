@@ -211,7 +211,7 @@ uint32_t ace_tick(void)
 	}
 	cpu_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin_ns;
 	errno = saved;
-	return (uint32_t)options.ace_fast_interval_ms;
+	return ace_next_ms(&controller, (uint32_t)options.ace_fast_interval_ms);
 }
 
 /* ---- start and end */
