@@ -105,7 +105,9 @@ static void correct_memory(struct ace_controller *a, const struct ace_sample *sa
 	} else {
 		ace_thrift_fast(&a->thrift, &a->explorer, &a->settings, sample);
 	}
-	if (!was_thrifty && a->thrift.on)
+	if (ace_retain_is_raised(&a->settings)) /* what goes back is large blocks, at their time */
+		ace_early_interrupt(&a->early, &a->explorer, &a->settings);
+	else if (!was_thrifty && a->thrift.on)
 		ace_early_pause(&a->early);
 	else if (!a->thrift.on)
 		ace_early_fast(&a->early, &a->explorer, &a->settings, sample);

@@ -439,6 +439,10 @@ static void large_blocks_are_kept(void)
 	CHECK_U64(w.moves[HAK_KNOB_HUGE_CACHE_MB], 2, "moves");
 	CHECK_I64(idle_delay(), 10, "how long they are kept in a rest");
 	CHECK(!w.ace.thrift.on, "thrift beside blocks that come and go");
+	w.sample.cpu_ppm = 300000;
+	w.sample.returned_bytes_per_s = (uint64_t)1 << 30;
+	run(20);
+	CHECK_U64(w.moves[HAK_KNOB_PURGE_DELAY_MS], 0, "moves of the delay beside such blocks");
 	w.sample.cgroup_limit_bytes = 100 << 20;
 	run(2);
 	CHECK_I64(w.value[HAK_KNOB_HUGE_CACHE_MB][0], 32, "kept under pressure");
