@@ -293,6 +293,7 @@ static void thrift_owes_after_a_change(void)
 	w.sample.ops_per_s = SIM_OPS_PER_S;
 	run(1);
 	CHECK_I64(delay(), 500, "delay after the step");
+	CHECK(w.ace.thrift.on, "the short step was judged");
 	CHECK_U64(ace_next_ms(&w.ace, 500), 500, "until the next step");
 	run(1);
 	everything_at_default("at a load");
