@@ -207,7 +207,7 @@ uint32_t ace_tick(void)
 	}
 	cpu_ns += os_thread_cpu_ns() - begin_ns;
 	errno = saved;
-	return (uint32_t)options.ace_fast_interval_ms;
+	return ace_next_ms(&controller, (uint32_t)options.ace_fast_interval_ms);
 }
 
 /* ---- start and end */

@@ -8,6 +8,8 @@ enum {
 	FEW_MISS_STEPS = 2,
 	/* Waiting for locks, of all threads together, per second. */
 	MUCH_WAIT_NS_PER_S = 20000000,
+	/* So long free memory goes back at once: a few passes of the maintenance. */
+	LET_GO_PART = 2, /* of an interval */
 };
 
 void ace_controller_init(struct ace_controller *a, const struct ace_config *config,
@@ -103,7 +105,9 @@ static void correct_memory(struct ace_controller *a, const struct ace_sample *sa
 	} else {
 		ace_thrift_fast(&a->thrift, &a->explorer, &a->settings, sample);
 	}
-	if (!was_thrifty && a->thrift.on)
+	if (ace_retain_is_raised(&a->settings)) /* what goes back is large blocks, at their time */
+		ace_early_interrupt(&a->early, &a->explorer, &a->settings);
+	else if (!was_thrifty && a->thrift.on)
 		ace_early_pause(&a->early);
 	else if (!a->thrift.on)
 		ace_early_fast(&a->early, &a->explorer, &a->settings, sample);
@@ -144,7 +148,7 @@ static void slow_loop(struct ace_controller *a, const struct ace_sample *sample)
 static void start_rules_again(struct ace_controller *a)
 {
 	a->scavenger.pressed = false;
-	ace_thrift_init(&a->thrift);
+	ace_thrift_again(&a->thrift);
 	ace_early_again(&a->early, &a->explorer, &a->settings);
 	ace_rest_again(&a->rest, &a->explorer, &a->settings);
 	for (unsigned c = 1; c < ACE_CLASSES; c++)
@@ -179,4 +183,9 @@ bool ace_step(struct ace_controller *a, uint64_t now_ns, const struct ace_sample
 	if (!a->scavenger.pressed && !a->thrift.on && a->early.phase != ACE_EARLY_TRYING)
 		ace_explorer_explore(&a->explorer, &a->settings);
 	return true;
+}
+
+uint32_t ace_next_ms(const struct ace_controller *a, uint32_t interval_ms)
+{
+	return a->thrift.letting_go ? interval_ms / LET_GO_PART : interval_ms;
 }

@@ -15,7 +15,7 @@
  *	huge blocks come and go    huge block cache up       ace_retain.h: the signal itself
  *	memory goes back anyway    purge delay down          ace_early.h: pages, counted
  *	long rests                 idle delay down           ace_rest.h: bytes, and rests
- *	few operations             capacity, delay down      ace_thrift.h: their share of the work
+ *	few operations             capacity, delay down      ace_thrift.h: their share, pages
  *	memory pressure            purge delay down          high and low mark 10 % apart
  *	idle, RSS up, pressure     none: a scavenge pass     ace_scavenge.h
  *
@@ -77,5 +77,8 @@ void ace_controller_init(struct ace_controller *a, const struct ace_config *conf
 
 /* One fast interval has passed. False: a guard stopped ACE, now or earlier. */
 bool ace_step(struct ace_controller *a, uint64_t now_ns, const struct ace_sample *sample);
+
+/* When the next step is due: after an interval, or sooner where what was begun is soon done. */
+uint32_t ace_next_ms(const struct ace_controller *a, uint32_t interval_ms);
 
 #endif

@@ -3,16 +3,16 @@
 #include "ace/ace_cost.h"
 
 enum {
-	IDLE_OPS_PER_S = 1000,
 	/* Bursts that come every few steps are to weigh the same in each window. */
 	WINDOW_STEPS = 6,
 	/* A mean of so much must have gone back per second for it to be worth a trial. */
 	MIN_RETURNED_BYTES = 4 << 20,
 	MUCH_CPU = PPM / 2,
+	LITTLE_CPU = PPM / 50, /* of less, no part is worth saving */
 	SHORT_DELAY_MS = 10,
-	TOLERATED_COST = PPM / 200,
-	TOLERATED_PART = 8,        /* of the usual cost */
-	BREAK_OFF_COST = PPM / 20, /* in one step, above the usual highest */
+	TOLERATED_COST = PPM / 200, /* of the processor time that the process uses */
+	TOLERATED_PART = 8,         /* of the usual cost */
+	BREAK_OFF_COST = PPM / 20,  /* in one step, above the usual highest */
 	FIRST_HOLD_STEPS = 16,
 	MAX_HOLD_STEPS = 1024,
 };
@@ -86,6 +86,8 @@ static void watched(struct ace_early *y, struct ace_explorer *e, struct ace_sett
 	}
 	y->usual_cost = y->cost_sum / WINDOW_STEPS;
 	y->usual_highest = y->highest_cost;
+	y->usual_cpu = (int64_t)(y->cpu_sum / WINDOW_STEPS);
+	y->usual_cpu = y->usual_cpu > LITTLE_CPU ? y->usual_cpu : LITTLE_CPU;
 	window_begin(y, ACE_EARLY_TRYING);
 	ace_explorer_interrupt(e, s);
 	put(e, s, SHORT_DELAY_MS, ACE_BECAUSE_RETURNED);
@@ -93,8 +95,11 @@ static void watched(struct ace_early *y, struct ace_explorer *e, struct ace_sett
 
 static bool too_costly(const struct ace_early *y)
 {
-	int64_t tolerated = y->usual_cost + y->usual_cost / TOLERATED_PART + TOLERATED_COST;
-	if (y->highest_cost > y->usual_highest + y->usual_highest / TOLERATED_PART + BREAK_OFF_COST)
+	int64_t tolerated = y->usual_cost + y->usual_cost / TOLERATED_PART +
+			    ppm_mul(TOLERATED_COST, y->usual_cpu);
+	int64_t highest = y->usual_highest + y->usual_highest / TOLERATED_PART +
+			  ppm_mul(BREAK_OFF_COST, y->usual_cpu);
+	if (y->highest_cost > highest)
 		return true;
 	return y->steps == WINDOW_STEPS && (was_busy(y) || y->cost_sum / WINDOW_STEPS > tolerated);
 }
@@ -105,7 +110,7 @@ void ace_early_fast(struct ace_early *y, struct ace_explorer *e, struct ace_sett
 	int64_t cost = ace_cost_of_pages(sample);
 	y->steps++;
 	y->cost_sum += cost;
-	if (sample->ops_per_s >= IDLE_OPS_PER_S) /* what goes back in rests is ace_rest.h's */
+	if (!ace_is_idle(sample)) /* what goes back in rests is ace_rest.h's */
 		y->returned_sum += sample->returned_bytes_per_s - sample->early_bytes_per_s;
 	y->cpu_sum += sample->cpu_ppm;
 	if (cost > y->highest_cost)

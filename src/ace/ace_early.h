@@ -26,6 +26,7 @@ struct ace_early {
 	uint64_t cpu_sum;        /* of one processor */
 	int64_t usual_cost;      /* mean of the window before the trial */
 	int64_t usual_highest;
+	int64_t usual_cpu;       /* of one processor */
 	uint32_t hold_steps, next_hold_steps;
 };
 

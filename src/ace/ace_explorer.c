@@ -25,7 +25,9 @@ enum {
 	START_NOISE = PPM / 50,
 	MIN_RANGE = PPM / 50,
 
-	ALPHA = PPM / 50, /* 2 %: see ace_budget.h */
+	/* 1 %: see ace_budget.h. What is measured costs something, too, and a program is not to lose
+	 * more than 2 % in all. */
+	ALPHA = PPM / 100,
 	SLACK_CAP = 2 * PPM,
 
 	BASE_SHIFT = 2,  /* the base follows by a quarter */

@@ -27,7 +27,7 @@ static const char *const reasons[ACE_BECAUSE_COUNT] = {
 	[ACE_BECAUSE_RETURNED] = "memory goes back anyway",
 	[ACE_BECAUSE_RESTED] = "long rests",
 	[ACE_BECAUSE_SHORT_RESTS] = "short rests",
-	[ACE_BECAUSE_PAGES] = "pages come back",
+	[ACE_BECAUSE_LET_GO] = "back: free memory went",
 };
 
 /* In the log; the trace has the names of the knob table. */

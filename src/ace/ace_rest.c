@@ -1,7 +1,8 @@
 #include "ace/ace_rest.h"
 
+#include "ace/ace_cost.h"
+
 enum {
-	IDLE_OPS_PER_S = 1000,
 	SHORT_DELAY_MS = 10,
 	/* Less is not worth a change, and no harm. */
 	MIN_BYTES = 4 << 20,
@@ -94,8 +95,7 @@ static void judge(struct ace_rest *r, struct ace_explorer *e, struct ace_setting
 void ace_rest_fast(struct ace_rest *r, struct ace_explorer *e, struct ace_settings *s,
 		   const struct ace_sample *sample)
 {
-	const bool idle = sample->ops_per_s < IDLE_OPS_PER_S;
-	r->rest_ns = idle ? r->rest_ns + sample->interval_ns : 0;
+	r->rest_ns = ace_is_idle(sample) ? r->rest_ns + sample->interval_ns : 0;
 	if (r->hold_steps > 0)
 		r->hold_steps--;
 	/* A playbook may have set it. */

@@ -1,7 +1,8 @@
 #include "ace/ace_scavenge.h"
 
+#include "ace/ace_cost.h"
+
 enum {
-	IDLE_OPS_PER_S = 1000,
 	IDLE_STEPS = 2,
 	MIN_WASTE_BYTES = 4 << 20,
 	MUCH_WASTE_BYTES = 16 << 20,
@@ -48,8 +49,7 @@ static void follow_pressure(struct ace_scavenger *v, struct ace_settings *s, boo
 void ace_scavenge_fast(struct ace_scavenger *v, struct ace_settings *s,
 		       const struct ace_sample *sample)
 {
-	bool idle = sample->ops_per_s < IDLE_OPS_PER_S;
-	v->idle_steps = idle ? v->idle_steps + 1 : 0;
+	v->idle_steps = ace_is_idle(sample) ? v->idle_steps + 1 : 0;
 	follow_pressure(v, s, ace_scavenge_is_pressed(v, sample));
 	if (sample->waste_bytes < MIN_WASTE_BYTES)
 		return;

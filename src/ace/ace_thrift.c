@@ -3,19 +3,11 @@
 #include "ace/ace_cost.h"
 
 enum {
-	IDLE_OPS_PER_S = 1000,
+	MIN_OPS_PER_S = 1000,
 	FEW_OPS = PPM / 100,
 	MANY_OPS = PPM / 50,
-	FEW_PAGES = PPM / 100,
-	MANY_PAGES = PPM / 50,
-	COSTLY_STEPS = 2,
 	FIRST_STEPS = 2,
-	/* After an end so many times as many steps, to a maximum. A step in which pages come back is
-	 * dear, one with small caches is not. */
-	CACHES_TIMES = 2,
-	CACHES_MAX_STEPS = 64,
-	PAGES_TIMES = 8,
-	PAGES_MAX_STEPS = 1024,
+	MAX_STEPS = 64,
 	/* So long without an end, and the next beginning is as soon as the first. */
 	TRUSTED_STEPS = 64,
 	MIN_WASTE_BYTES = 4 << 20,
@@ -25,35 +17,21 @@ enum {
 	/* Not 4: blocks that other threads free would pile up. */
 	CAPACITY = 8,
 	PURGE_DELAY_MS = 10,
+	COUNTED_STEPS = 3, /* that in which memory goes is the first */
+	PAUSE_STEPS = 64,
+	REPAID_PART = 100, /* of the processor time that the program uses */
+	NS_PER_US = 1000,
 };
-
-static void saving_init(struct ace_saving *v)
-{
-	*v = (struct ace_saving){ .needed_steps = FIRST_STEPS };
-}
 
 void ace_thrift_init(struct ace_thrift *t)
 {
-	*t = (struct ace_thrift){ .on = false };
-	saving_init(&t->caches);
-	saving_init(&t->pages);
+	*t = (struct ace_thrift){ .needed_steps = FIRST_STEPS };
 }
 
-/* A step passes in which it may be on, or not. True: it may begin. */
-static bool saving_may_begin(struct ace_saving *v, bool cheap)
+void ace_thrift_again(struct ace_thrift *t)
 {
-	v->steps = cheap ? v->steps + 1 : 0;
-	return v->steps >= v->needed_steps;
-}
-
-static void saving_ended(struct ace_saving *v, uint32_t on_steps, uint32_t times,
-			 uint32_t max_steps)
-{
-	v->steps = 0;
-	if (on_steps >= TRUSTED_STEPS)
-		v->needed_steps = FIRST_STEPS;
-	else if (v->needed_steps < max_steps)
-		v->needed_steps *= times;
+	t->light_steps = 0;
+	t->needed_steps = FIRST_STEPS;
 }
 
 /* To the thrifty value; not up, if the user's default is below it. */
@@ -78,14 +56,12 @@ static void begin(struct ace_thrift *t, struct ace_explorer *e, struct ace_setti
 	e->reward_ppm = -1;
 }
 
-static void stop_early(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
-		       enum ace_reason reason)
+static void stop_letting_go(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
+			    enum ace_reason reason)
 {
-	if (!t->early)
-		return;
-	t->early = false;
-	saving_ended(&t->pages, t->early_steps, PAGES_TIMES, PAGES_MAX_STEPS);
-	put_back(e, s, HAK_KNOB_PURGE_DELAY_MS, reason);
+	if (t->letting_go)
+		put_back(e, s, HAK_KNOB_PURGE_DELAY_MS, reason);
+	t->letting_go = false;
 }
 
 void ace_thrift_end(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
@@ -94,49 +70,80 @@ void ace_thrift_end(struct ace_thrift *t, struct ace_explorer *e, struct ace_set
 	if (!t->on)
 		return;
 	t->on = false;
-	saving_ended(&t->caches, t->on_steps, CACHES_TIMES, CACHES_MAX_STEPS);
+	t->light_steps = 0;
+	if (t->on_steps >= TRUSTED_STEPS)
+		t->needed_steps = FIRST_STEPS;
+	else if (t->needed_steps < MAX_STEPS)
+		t->needed_steps *= 2;
 	put_back(e, s, HAK_KNOB_TCACHE_CAPACITY, reason);
-	stop_early(t, e, s, reason);
+	stop_letting_go(t, e, s, reason);
 	ace_explorer_rebase(e);
 }
 
-/* Whether free memory goes back at once. */
-static void follow_pages(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
-			 const struct ace_sample *sample)
+/* Of a share of one processor in this step. */
+static uint64_t time_us(uint64_t share_ppm, const struct ace_sample *sample)
 {
-	const int64_t cost = ace_cost_of_pages(sample);
-	if (!t->early) {
-		t->early_steps = t->costly_steps = 0;
-		t->early = saving_may_begin(&t->pages, cost <= FEW_PAGES) && t->on;
-		if (t->early)
-			lower(s, HAK_KNOB_PURGE_DELAY_MS, PURGE_DELAY_MS);
-		return;
+	return share_ppm * (sample->interval_ns / NS_PER_US) / PPM;
+}
+
+/* A step has passed. */
+static void count_pages(struct ace_thrift *t, const struct ace_sample *sample)
+{
+	const uint64_t repaid_us = time_us(sample->cpu_ppm, sample) / REPAID_PART;
+	if (t->counted_steps > 0) {
+		t->counted_steps--;
+		t->owed_us += time_us((uint64_t)ace_cost_of_pages(sample), sample);
+	} else {
+		t->owed_us -= t->owed_us < repaid_us ? t->owed_us : repaid_us;
 	}
-	t->early_steps++;
-	/* What is let go when it begins is no sign of pages that come back. */
-	t->costly_steps = t->early_steps > 1 && cost > MANY_PAGES ? t->costly_steps + 1 : 0;
-	if (t->costly_steps >= COSTLY_STEPS)
-		stop_early(t, e, s, ACE_BECAUSE_PAGES);
+	if (t->pause_steps > 0)
+		t->pause_steps--;
+}
+
+/* What is in caches does not go back. */
+static bool should_let_go(const struct ace_thrift *t, const struct ace_sample *sample)
+{
+	return t->pause_steps == 0 && t->owed_us == 0 &&
+	       sample->waste_bytes >= sample->cached_bytes + MIN_WASTE_BYTES;
+}
+
+static void let_go(struct ace_thrift *t, struct ace_settings *s)
+{
+	t->letting_go = true;
+	t->counted_steps = COUNTED_STEPS;
+	t->pause_steps = PAUSE_STEPS;
+	lower(s, HAK_KNOB_PURGE_DELAY_MS, PURGE_DELAY_MS);
 }
 
 static bool is_light(const struct ace_sample *sample)
 {
-	return sample->ops_per_s >= IDLE_OPS_PER_S && ace_cost_of_ops(sample) <= FEW_OPS;
+	return sample->ops_per_s >= MIN_OPS_PER_S && ace_cost_of_ops(sample) <= FEW_OPS;
+}
+
+/* While it is on; after the first step, in which the caches give up what they have. */
+static void follow(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
+		   const struct ace_sample *sample)
+{
+	const bool was_short = t->letting_go; /* too short to say what the load is */
+	t->on_steps++;
+	stop_letting_go(t, e, s, ACE_BECAUSE_LET_GO);
+	if (!was_short && ace_cost_of_ops(sample) > MANY_OPS)
+		ace_thrift_end(t, e, s, ACE_BECAUSE_LOAD);
+	else if (should_let_go(t, sample))
+		let_go(t, s);
 }
 
 void ace_thrift_fast(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,
 		     const struct ace_sample *sample)
 {
-	if (!t->on) {
-		if (saving_may_begin(&t->caches, is_light(sample)) &&
-		    sample->waste_bytes >= MIN_WASTE_BYTES)
-			begin(t, e, s);
+	count_pages(t, sample);
+	if (t->on) {
+		follow(t, e, s, sample);
 	} else {
-		t->on_steps++;
-		if (ace_cost_of_ops(sample) > MANY_OPS)
-			ace_thrift_end(t, e, s, ACE_BECAUSE_LOAD);
+		t->light_steps = is_light(sample) ? t->light_steps + 1 : 0;
+		if (t->light_steps >= t->needed_steps && sample->waste_bytes >= MIN_WASTE_BYTES)
+			begin(t, e, s);
 	}
-	follow_pages(t, e, s, sample);
 	if (t->on && sample->cached_bytes >= MIN_CACHED_BYTES)
 		lower(s, HAK_KNOB_TCACHE_CAPACITY, CAPACITY);
 }

@@ -1,11 +1,16 @@
 /* Thrift: while allocation is a small part of what the program does, memory is worth more
- * than the allocator's speed. Thread caches shrink, and free memory goes back at once.
+ * than the allocator's speed. Thread caches shrink, and free memory goes back once.
  *
  * No trial is needed: it begins only where malloc would be 1 % of the work even if no call was a
- * hit, and it ends when that is 2 %. Free memory goes back at once where the pages that come and go
- * are 1 % of the work, until they are more than 2 % for several steps; caches stay small then.
- * Each end doubles the steps that the next beginning takes, of those of pages makes them eight times as
- * many, so a load that comes and goes cannot make the knobs swing. Nothing is judged meanwhile.
+ * hit, and it ends when that is 2 %; each end doubles the steps that the next beginning takes,
+ * so a load that comes and goes cannot make the knobs swing. Nothing is judged meanwhile.
+ *
+ * What is free, and what the caches have given up, is spread over all pages that were ever used.
+ * The purge delay is short for one short step then: all of it goes back, and what comes again is
+ * as much as the program needs. The pages that go and come in that step and in those after it are
+ * owed; 1 % of the processor time that the program uses repays them, and only then, and not
+ * within 64 steps, memory goes back again. So in the long run this costs 1 % at most, whatever the
+ * program does.
  *
  * Not for a program that does nothing at all: what it has freed goes back as it is, caches of
  * threads that sleep cannot be reached, and the next burst would find everything slow.
@@ -15,21 +20,21 @@
 
 #include "ace/ace_explorer.h"
 
-/* When something begins that costs little for a while. */
-struct ace_saving {
-	uint32_t steps; /* consecutive ones in which it would be cheap */
-	uint32_t needed_steps;
-};
-
 struct ace_thrift {
 	bool on;
-	bool early; /* free memory goes back at once; only while on */
-	struct ace_saving caches, pages;
-	uint32_t on_steps, early_steps; /* since they began */
-	uint32_t costly_steps;          /* consecutive ones, by pages */
+	bool letting_go;         /* free memory goes back at once; only while on */
+	uint32_t light_steps;    /* consecutive ones in which it would be cheap */
+	uint32_t needed_steps;
+	uint32_t on_steps;       /* since it began */
+	uint32_t counted_steps;  /* to go, in which pages come back */
+	uint32_t pause_steps;    /* to go, until memory may go back again */
+	uint64_t owed_us;        /* for pages */
 };
 
 void ace_thrift_init(struct ace_thrift *t);
+
+/* The workload changed and every knob went back. What is owed stays. */
+void ace_thrift_again(struct ace_thrift *t);
 
 /* Each step but those under pressure. */
 void ace_thrift_fast(struct ace_thrift *t, struct ace_explorer *e, struct ace_settings *s,

@@ -305,7 +305,7 @@ static void *alloc_slow(size_t bytes, size_t align, enum origin origin, bool *ze
 		purge_for_limit();
 	/* Nothing was freed: only the ticker may be waiting. */
 	if (HAK_UNLIKELY(ticker_exists()) && thread_state.slow_depth == 0)
-		purge_kick();
+		purge_kick_ticker();
 	return p;
 }
 

@@ -28,7 +28,7 @@ enum {
 	LAST_STEPS_NS = 1000000,
 	PAUSE_BUSY_MS = 10,     /* between passes while more is due */
 	PAUSE_WAITING_MS = 100, /* while something will be due */
-	PAUSE_WATCHING_MS = 50, /* and goes back as soon as the process is idle */
+	LOOK_MS = 50,           /* between looks whether the process is idle, if that matters */
 	RETRY_START_MS = 10000, /* after the system refused a thread */
 	/* Above the soft limit less is worth a pass. */
 	PRESSED_START_BYTES = START_BYTES / 16,
@@ -293,19 +293,34 @@ static void wait_for_work(void)
 	idle_forget();
 }
 
+/* The next pass comes early if the process is idle. Passes over a busy heap cost its threads
+ * something, looks do not. Returns whether it is idle. */
+static bool pause_until_idle(void)
+{
+	uint32_t look_ms = watches_idle() ? LOOK_MS : PAUSE_WAITING_MS;
+	bool idle = false;
+	for (uint32_t waited_ms = 0; !idle && waited_ms < PAUSE_WAITING_MS; waited_ms += look_ms) {
+		pause_ms(look_ms);
+		idle = idle_look();
+	}
+	return idle;
+}
+
 static void maintenance_main(void)
 {
+	bool idle = idle_look();
 	for (;;) {
-		const bool idle = idle_look(), watches = watches_idle();
-		switch (maintenance_pass(idle && watches)) {
+		switch (maintenance_pass(idle && watches_idle())) {
 		case REST_NOW:
 			pause_ms(PAUSE_BUSY_MS);
+			idle = idle_look();
 			break;
 		case REST_LATER:
-			pause_ms(watches ? PAUSE_WATCHING_MS : PAUSE_WAITING_MS);
+			idle = pause_until_idle();
 			break;
 		case REST_NONE:
 			wait_for_work();
+			idle = idle_look();
 			break;
 		}
 	}
@@ -358,6 +373,12 @@ static void pass_by_caller(void)
 	slow_leave(&scope);
 }
 
+/* The maintenance thread sees to the ticker. */
+static bool ticker_has_thread(void)
+{
+	return atomic_load_relaxed(&thread_status) == THREAD_RUNNING && ticker_wants_thread();
+}
+
 void purge_kick(void)
 {
 	int saved = errno;
@@ -380,9 +401,16 @@ void purge_kick(void)
 		break;
 	}
 	/* No thread: the ticker's time may have come. */
-	if (ticker_is_due() && !(ticker_wants_thread() && may_start_thread()))
+	if (!ticker_has_thread() && ticker_is_due() &&
+	    !(ticker_wants_thread() && may_start_thread()))
 		(void)ticker_run();
 	errno = saved;
+}
+
+void purge_kick_ticker(void)
+{
+	if (HAK_UNLIKELY(!ticker_has_thread()))
+		purge_kick();
 }
 
 size_t purge_everything(void)

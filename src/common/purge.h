@@ -19,6 +19,9 @@ void purge_allow_thread(void);
  * started or woken, and whether the ticker wants to be called. errno is kept. */
 void purge_kick(void);
 
+/* The same after one that freed nothing, for the ticker alone. */
+void purge_kick_ticker(void);
+
 /* Give back everything now: free pages of slabs, free units, free extents.
  * Returns the bytes. */
 size_t purge_everything(void);

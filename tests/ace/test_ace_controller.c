@@ -167,27 +167,37 @@ static void never_anything_when_idle(void)
 
 /* ---- memory */
 
-static void thrifty(const char *when, int32_t capacity)
+static int32_t delay(void)
 {
-	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], capacity, when);
-	CHECK_I64(w.value[HAK_KNOB_PURGE_DELAY_MS][0], 10, when);
+	return w.value[HAK_KNOB_PURGE_DELAY_MS][0];
 }
 
-/* Allocation is a small part of the work: caches and delay at once, back at once. */
+static void thrifty(const char *when, int32_t delay_ms)
+{
+	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], 8, when);
+	CHECK_I64(delay(), delay_ms, when);
+}
+
+/* Allocation is a small part of the work: caches shrink, then free memory goes back, for a step. */
 static void thrift_follows_the_load(void)
 {
 	sim_init(&w, 1, 20000);
 	w.sample.cpu_ppm = PPM;
 	w.sample.ops_per_s = 60000;
-	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
+	w.sample.cached_bytes = 40 << 20;
+	w.sample.waste_bytes = 60 << 20;
 	run(1);
 	everything_at_default("after one light step");
 	run(1);
-	thrifty("after two", 8);
+	thrifty("after two", 500);
 	CHECK_I64(w.ace.explorer.reward_ppm, -1, "reward in thrift");
+	run(1);
+	thrifty("after three", 10);
+	run(1);
+	thrifty("after four", 500);
 	w.sample.ops_per_s = 120000; /* between the marks */
-	run(100);
-	thrifty("between the marks", 8);
+	run(50);
+	thrifty("between the marks", 500);
 	w.sample.ops_per_s = 140000;
 	run(1);
 	everything_at_default("at a load");
@@ -213,49 +223,80 @@ static void thrift_is_not_for_the_busy(void)
 	CHECK(!w.ace.thrift.on, "nothing to gain");
 }
 
-static int32_t delay(void)
+/* Free memory goes back in one step, and half of it comes again in the next. */
+static void light_world(unsigned steps, unsigned *times, int64_t *cpu, int64_t *pages)
 {
-	return w.value[HAK_KNOB_PURGE_DELAY_MS][0];
-}
-
-/* Many pages that come and go are no reason to keep large caches, but to keep free memory. */
-static void thrift_keeps_pages_that_are_used(void)
-{
-	sim_init(&w, 1, 0);
-	w.sample.cpu_ppm = PPM;
-	w.sample.ops_per_s = 2000;
-	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
-	w.sample.faults_per_s = 6000;
-	run(20);
-	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], 8, "capacity");
-	CHECK_I64(delay(), 500, "delay: 6000 pages per second are 1.3 % of a processor");
-	w.sample.faults_per_s = 0;
-	w.sample.returned_bytes_per_s = 24 << 20;
-	run(20);
-	CHECK_I64(delay(), 500, "delay: so are 24 MiB per second given back");
-	w.sample.returned_bytes_per_s = 0;
-	run(3);
-	CHECK_I64(delay(), 10, "delay without such pages");
-}
-
-/* Memory that goes back only to come again ends the short delay, not the small caches, and each end
- * makes the wait eight times as long. */
-static void thrift_ends_when_it_costs(void)
-{
-	unsigned began = 0;
-	sim_init(&w, 1, 0);
-	w.sample.ops_per_s = 1000;
-	w.sample.waste_bytes = w.sample.cached_bytes = 40 << 20;
-	for (unsigned n = 0; n < 400; n++) {
-		const int32_t before = delay();
-		w.sample.faults_per_s = before == 10 ? 50000 : 0;
+	for (*times = 0; steps > 0; steps--) {
+		const bool goes = delay() == 10, comes = !goes && w.sample.returned_bytes_per_s > 0;
+		w.sample.returned_bytes_per_s = goes ? 400 << 20 : 0;
+		w.sample.faults_per_s = comes ? 50 << 10 : 0;
 		run(1);
-		began += delay() == 10 && before == 500;
-		CHECK(n < 2 || w.value[HAK_KNOB_TCACHE_CAPACITY][1] == 8, "step %u: large caches",
-		      n);
+		*cpu += (int64_t)w.sample.cpu_ppm;
+		*pages += (goes ? 600 * 100 << 10 : comes ? 1600 * 50 << 10 : 0) / 1000;
+		*times += goes;
 	}
-	/* 2, 16 and 128 steps of waiting, each followed by 3; the next 1024 are not over. */
-	CHECK_U64(began, 3, "beginnings");
+}
+
+/* It is repaid before it happens again: pages cost 1 % of the time that the program uses. */
+static void thrift_pays_for_pages(void)
+{
+	unsigned times;
+	int64_t cpu = 0, pages = 0;
+	sim_init(&w, 1, 0);
+	w.sample.ops_per_s = 30000;
+	w.sample.cpu_ppm = 33000;
+	w.sample.cached_bytes = 40 << 20;
+	w.sample.waste_bytes = 60 << 20;
+	light_world(300, &times, &cpu, &pages);
+	CHECK_U64(times, 1, "times in the beginning");
+	light_world(5000, &times, &cpu, &pages);
+	CHECK(times >= 10, "%u times", times);
+	CHECK(pages * 100 <= cpu * 11 / 10, "pages took %lld of %lld", (long long)pages,
+	      (long long)cpu);
+	w.sample.waste_bytes = 43 << 20;
+	light_world(5000, &times, &cpu, &pages);
+	CHECK(times <= 1, "%u times with nothing to gain", times);
+}
+
+/* Nor does another workload bring it about. */
+static void thrift_owes_after_a_change(void)
+{
+	bool seen = false;
+	unsigned times;
+	int64_t cpu = 0, pages = 0;
+	sim_init(&w, 1, 0);
+	w.sample.cached_bytes = 40 << 20;
+	w.sample.waste_bytes = 60 << 20;
+	w.sample.ops_per_s = 30000;
+	light_world(6, &times, &cpu, &pages);
+	REQUIRE(times == 1, "not begun");
+	w.sample.ops_per_s = SIM_OPS_PER_S;
+	run(6);
+	w.sample.ops_per_s /= 3;
+	for (unsigned n = 0; n < 10 && !seen; n++) {
+		run(1);
+		seen = w.ace.changed;
+	}
+	CHECK(seen, "the change was not noticed");
+	w.sample.ops_per_s = 30000;
+	light_world(100, &times, &cpu, &pages);
+	CHECK_I64(w.value[HAK_KNOB_TCACHE_CAPACITY][1], 8, "capacity");
+	CHECK_U64(times, 0, "times after a change");
+	/* A load in the very step, which is too short to judge it. */
+	sim_init(&w, 1, 0);
+	w.sample.cached_bytes = 40 << 20;
+	w.sample.waste_bytes = 60 << 20;
+	w.sample.ops_per_s = 30000;
+	run(3);
+	REQUIRE(delay() == 10, "not begun");
+	CHECK_U64(ace_next_ms(&w.ace, 500), 250, "until the next step");
+	w.sample.ops_per_s = SIM_OPS_PER_S;
+	run(1);
+	CHECK_I64(delay(), 500, "delay after the step");
+	CHECK(w.ace.thrift.on, "the short step was judged");
+	CHECK_U64(ace_next_ms(&w.ace, 500), 500, "until the next step");
+	run(1);
+	everything_at_default("at a load");
 }
 
 /* ---- rests */
@@ -300,6 +341,18 @@ static void long_rests_give_back_early(void)
 	w.sample.ops_per_s = 0;
 	run(100);
 	CHECK_I64(idle_delay(), 10000, "a rest in which nothing goes back");
+	/* Few calls, but a processor is busy, and not with giving back. */
+	sim_init(&w, 1, 0);
+	w.sample.ops_per_s = 10;
+	w.sample.cpu_ppm = PPM;
+	w.sample.returned_bytes_per_s = 50 << 20;
+	w.sample.waste_bytes = 50 << 20;
+	run(20);
+	CHECK_I64(idle_delay(), 10000, "work with few calls");
+	CHECK_U64(w.scavenges, 0, "passes in work with few calls");
+	w.sample.cpu_ppm = 55000;
+	run(3);
+	CHECK_I64(idle_delay(), 10, "a rest in which giving back takes time");
 }
 
 /* The program works again too soon: back, and seldom tried again. */
@@ -387,6 +440,10 @@ static void large_blocks_are_kept(void)
 	CHECK_U64(w.moves[HAK_KNOB_HUGE_CACHE_MB], 2, "moves");
 	CHECK_I64(idle_delay(), 10, "how long they are kept in a rest");
 	CHECK(!w.ace.thrift.on, "thrift beside blocks that come and go");
+	w.sample.cpu_ppm = 300000;
+	w.sample.returned_bytes_per_s = (uint64_t)1 << 30;
+	run(20);
+	CHECK_U64(w.moves[HAK_KNOB_PURGE_DELAY_MS], 0, "moves of the delay beside such blocks");
 	w.sample.cgroup_limit_bytes = 100 << 20;
 	run(2);
 	CHECK_I64(w.value[HAK_KNOB_HUGE_CACHE_MB][0], 32, "kept under pressure");
@@ -663,8 +720,8 @@ static const struct test_case cases[] = {
 	{ "never_anything_when_idle", never_anything_when_idle },
 	{ "thrift_follows_the_load", thrift_follows_the_load },
 	{ "thrift_is_not_for_the_busy", thrift_is_not_for_the_busy },
-	{ "thrift_keeps_pages_that_are_used", thrift_keeps_pages_that_are_used },
-	{ "thrift_ends_when_it_costs", thrift_ends_when_it_costs },
+	{ "thrift_pays_for_pages", thrift_pays_for_pages },
+	{ "thrift_owes_after_a_change", thrift_owes_after_a_change },
 	{ "long_rests_give_back_early", long_rests_give_back_early },
 	{ "short_rests_end_it", short_rests_end_it },
 	{ "delay_is_short_where_it_is_in_vain", delay_is_short_where_it_is_in_vain },
