@@ -289,8 +289,11 @@ static void update_locked(uint32_t more_flags)
 void statpage_decision(enum hak_knob k, unsigned cls, int32_t old_value, int32_t new_value,
 		       const char *reason)
 {
+	struct slow_scope scope;
 	if (!atomic_load_relaxed(&statpage_enabled))
 		return;
+	/* A signal handler that allocates does not come here again. */
+	(void)slow_enter(&scope);
 	lock_acquire(&lock);
 	if (page != NULL && owner == getpid()) {
 		struct statpage_decision d = { .time_ms = time_ms(),
@@ -305,6 +308,7 @@ void statpage_decision(enum hak_knob k, unsigned cls, int32_t old_value, int32_t
 		write_end_locked();
 	}
 	lock_release(&lock);
+	slow_leave(&scope);
 }
 
 /* ---- commands */
