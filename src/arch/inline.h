@@ -65,7 +65,7 @@ HAK_INLINE void hak_prefetch(const void *p)
 #define hak_prefetch_write hak_prefetch_write
 HAK_INLINE void hak_prefetch_write(const volatile void *p)
 {
-	__builtin_prefetch((const void *)p, 1);
+	__builtin_prefetch((const void *)(uintptr_t)p, 1);
 }
 #endif
 
