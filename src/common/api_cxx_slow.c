@@ -37,23 +37,25 @@ void *cxx_new_slow(size_t size, size_t align, enum origin origin)
 	}
 }
 
-void cxx_delete_slow(void *p, enum origin origin)
+static struct free_call call_of(enum origin origin)
 {
-	const struct free_call call = {
+	return (struct free_call){
 		.name = origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
 		.origin = cxx_origin(origin),
 	};
+}
+
+void cxx_delete_slow(void *p, enum origin origin)
+{
+	const struct free_call call = call_of(origin);
 	entry_free_call(p, &call);
 }
 
 void cxx_delete_sized_slow(void *p, size_t size, size_t align, enum origin origin)
 {
-	const struct free_call call = {
-		.name = origin == ORIGIN_NEW ? "operator delete" : "operator delete[]",
-		.origin = cxx_origin(origin),
-		.sized = true,
-		.bytes = size,
-		.align = align,
-	};
+	struct free_call call = call_of(origin);
+	call.sized = true;
+	call.bytes = size;
+	call.align = align;
 	entry_free_call(p, &call);
 }
