@@ -396,7 +396,8 @@ bool heap_keep_or_put(struct heap *h, unsigned cls, struct cached_block *blocks,
 		n -= bundle;
 	}
 	kept = n == 0;
-	n = sound_for_slabs(cls, blocks, n);
+	if (!kept)
+		n = sound_for_slabs(cls, blocks, n);
 	if (!kept && !options.rare_paths)
 		n = put_own_locked(h, cls, blocks, n);
 	lock_release(&h->lock);

@@ -234,7 +234,7 @@ HAK_INLINE struct cached_block *take_row(struct cached_block *to, uintptr_t bloc
 	for (; n > 0; n--, block += bytes, state++) {
 		*--to = (struct cached_block){ state, (void *)block };
 		/* The program is going to write to it: let the misses of a bundle overlap. */
-		__builtin_prefetch((void *)block, 1);
+		hak_prefetch_write((void *)block);
 		atomic_store_relaxed(state, BLOCK_CACHED);
 	}
 	return to;
