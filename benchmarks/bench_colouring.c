@@ -23,7 +23,8 @@ int main(int argc, char **argv)
 		bench_die("size >= %d, live >= 1", BENCH_CACHELINE);
 	lines = bench_map(live * sizeof(*lines));
 	for (size_t i = 0; i < live; i++) {
-		size_t offset = spread ? i * BENCH_CACHELINE % (size & ~(size_t)(BENCH_CACHELINE - 1)) : 0;
+		size_t offset =
+			spread ? i * BENCH_CACHELINE % (size & ~(size_t)(BENCH_CACHELINE - 1)) : 0;
 
 		lines[i] = (char *)bench_malloc(size) + offset;
 	}

@@ -212,7 +212,8 @@ int main(int argc, char **argv)
 	least = bench_param("least", 64 << 10);
 	most = bench_param("most", 256 * MIB);
 	if (least < 4096 || most > arena_bytes || (least & (least - 1)))
-		bench_die("--least is a power of two from 4096 on, --most is at most %zu", arena_bytes);
+		bench_die("--least is a power of two from 4096 on, --most is at most %zu",
+			  arena_bytes);
 	hak_init_once();
 	find_variants();
 	victim_make();

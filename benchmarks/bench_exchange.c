@@ -24,7 +24,8 @@ static void work(unsigned index, void *arg)
 		uint64_t *p = bench_malloc(bench_rng_range(&rng, min_size, max_size));
 
 		*p = TAG;
-		p = atomic_exchange_explicit(&table[bench_rng_below(&rng, slots)], p, memory_order_acq_rel);
+		p = atomic_exchange_explicit(&table[bench_rng_below(&rng, slots)], p,
+					     memory_order_acq_rel);
 		if (p && *p != TAG)
 			bench_die("a live block was overwritten");
 		free(p);
@@ -41,7 +42,8 @@ int main(int argc, char **argv)
 	min_size = bench_param("min", 16);
 	max_size = bench_param("max", 256);
 	seed = bench_param("seed", 1);
-	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 8 || max_size < min_size || !slots)
+	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 8 || max_size < min_size ||
+	    !slots)
 		bench_die("1..%d threads, 8 <= min <= max, slots >= 1", BENCH_MAX_THREADS);
 	ops_per_thread = bench_scaled(bench_param("ops", 10000000)) / threads;
 	table = bench_map(slots * sizeof(*table));

@@ -44,7 +44,8 @@ int main(int argc, char **argv)
 	for (first = 1; first < argc && strcmp(argv[first], "--"); first++)
 		continue;
 	if (first + 1 >= argc)
-		bench_die("usage: bench_exec [--preload=LIB] [--env=K=V] [--in=FILE] [--out=FILE] -- command...");
+		bench_die("usage: bench_exec [--preload=LIB] [--env=K=V] [--in=FILE] [--out=FILE] "
+			  "-- command...");
 	for (int i = 1; i < first; i++) {
 		if (!strncmp(argv[i], "--in=", 5))
 			in = argv[i] + 5;
@@ -75,8 +76,8 @@ int main(int argc, char **argv)
 			bench_die("wait4: %s", strerror(errno));
 	wall = bench_now_ns() - wall;
 	printf("{\"name\":\"exec\",\"ops\":1,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"ns_per_op\":%llu,"
-	       "\"cpu_ns_per_op\":%llu,\"peak_rss_kib\":%ld,\"minor_faults\":%ld,\"major_faults\":%ld,"
-	       "\"params\":{},\"extra\":{}}\n",
+	       "\"cpu_ns_per_op\":%llu,\"peak_rss_kib\":%ld,\"minor_faults\":%ld,"
+	       "\"major_faults\":%ld,\"params\":{},\"extra\":{}}\n",
 	       (unsigned long long)wall,
 	       (unsigned long long)(timeval_ns(usage.ru_utime) + timeval_ns(usage.ru_stime)),
 	       (unsigned long long)wall,

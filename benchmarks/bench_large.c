@@ -50,7 +50,8 @@ int main(int argc, char **argv)
 	max_size = bench_param("max", 16 << 20);
 	touch_all = !strcmp(bench_param_str("touch", "ends"), "all");
 	seed = bench_param("seed", 1);
-	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 16 || max_size < 2 * min_size || !live)
+	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 16 ||
+	    max_size < 2 * min_size || !live)
 		bench_die("1..%d threads, 16 <= min <= max / 2, live >= 1", BENCH_MAX_THREADS);
 	for (powers = 0; min_size << (powers + 1) <= max_size; powers++)
 		continue;

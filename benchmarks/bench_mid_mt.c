@@ -44,7 +44,8 @@ int main(int argc, char **argv)
 	min_size = bench_param("min", 8192);
 	max_size = bench_param("max", 32768);
 	seed = bench_param("seed", 1);
-	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 16 || max_size < min_size || !live)
+	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 16 || max_size < min_size ||
+	    !live)
 		bench_die("1..%d threads, 16 <= min <= max, live >= 1", BENCH_MAX_THREADS);
 	ops_per_thread = bench_scaled(bench_param("ops", 20000000)) / threads;
 	for (unsigned i = 0; i < threads; i++)

@@ -1,7 +1,7 @@
 /* bench_missrate: what hakmem knows of the cache, and what knowing it costs.
  *
- * For working sets of different sizes: `live` blocks of --size (64) bytes; free a random one, malloc
- * another in its place, write to it. In turns without and with the sampler of the miss rate;
+ * For working sets of different sizes: `live` blocks of --size (64) bytes; free a random one,
+ * malloc another in its place, write to it. In turns without and with the sampler of the miss rate;
  * the fastest of --rounds (31) of each. --max: bytes of the largest set. A row says
  *   load ns   a load of a random block, each waiting for the last: what is to be estimated
  *   op ns     free and malloc, without the sampler
@@ -134,9 +134,9 @@ static void row(size_t bytes, size_t size, uint64_t ops, uint64_t rounds, uint32
 	r = missrate_total();
 	load = chase(&s, ops, rng);
 	printf("%8zu %8.2f %8.2f %8.3f %8.3f %8.3f %8.3f %8llu  %s\n", bytes / KIB, load, off,
-	       (on - off) * every / MISSRATE_SAMPLE_OPS,
-	       sum.overhead_ps_per_op / 1e3, sum.samples ? (double)misses / (double)sum.samples / 1e6 : -1,
-	       sum.error_ppm / 1e6, (unsigned long long)sum.samples, counter_source_name(r.source));
+	       (on - off) * every / MISSRATE_SAMPLE_OPS, sum.overhead_ps_per_op / 1e3,
+	       sum.samples ? (double)misses / (double)sum.samples / 1e6 : -1, sum.error_ppm / 1e6,
+	       (unsigned long long)sum.samples, counter_source_name(r.source));
 	fflush(stdout);
 	set_free(&s);
 }

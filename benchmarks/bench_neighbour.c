@@ -1,8 +1,8 @@
 /* bench_neighbour: a heap and other memory that need the room in turn.
  *
- * `rounds` (20) times: blocks of min..max (16..1024) bytes are allocated and written until `heap` MiB
- * (150) are alive, and kept for `pause` (600) ms; then all but 1 % are freed, and after `gap` (300)
- * ms as much memory is mapped without the allocator, written, and unmapped. Under a limit
+ * `rounds` (20) times: blocks of min..max (16..1024) bytes are allocated and written until `heap`
+ * (150) MiB are alive, and kept for `pause` (600) ms; then all but 1 % are freed, and after `gap`
+ * (300) ms as much memory is mapped without the allocator, written, and unmapped. Under a limit
  * below the sum of both the program only lives if freed memory goes back within the gap.
  * --seed (1). One operation: one malloc or free.
  */

@@ -8,10 +8,10 @@
  *   burst   a burst of work on a large live set; then idle, 1 % of it live.
  *   pulse   the same, but for a fifth of a phase, and idle for the rest of two.
  *   shrink  a large live set; then a tenth of it, chosen at random, and few operations.
- *   startup 32 threads that make and free 200 blocks at a time, as fast as they can for a fifth of a
- *           phase; then smaller ones, few a second.
- *   pool    32 threads that serve requests, few a second each: 200 blocks that are freed together; the
- *           second phase has smaller blocks.
+ *   startup 32 threads that make and free 200 blocks at a time, as fast as they can for a fifth
+ *           of a phase; then smaller ones, few a second.
+ *   pool    32 threads that serve requests, few a second each: 200 blocks that are freed together;
+ *           the second phase has smaller blocks.
  *
  * --touch=all writes blocks whole when they are allocated; by default their first and last byte.
  *
@@ -41,19 +41,24 @@ struct pattern {
 };
 
 static const struct pattern patterns[] = {
-	{ "mix", 1, { { .live = 20000, .low = 16, .high = 64 }, { .live = 20000, .low = 16, .high = 8192 } } },
-	{ "grow", 1, { { .live = 10000, .low = 64, .high = 512 }, { .live = 1000000, .low = 64, .high = 512 } } },
+	{ "mix", 1, { { .live = 20000, .low = 16, .high = 64 },
+		      { .live = 20000, .low = 16, .high = 8192 } } },
+	{ "grow", 1, { { .live = 10000, .low = 64, .high = 512 },
+		       { .live = 1000000, .low = 64, .high = 512 } } },
 	{ "prodcons", 2, { { .live = 10000, .low = 16, .high = 1024 },
 			   { .live = 10000, .low = 16, .high = 1024, .handed_over = true } } },
-	{ "burst", 1, { { .live = 400000, .low = 16, .high = 1024 }, { .idle = true, .live = 4000 } } },
+	{ "burst", 1, { { .live = 400000, .low = 16, .high = 1024 },
+			{ .idle = true, .live = 4000 } } },
 	{ "pulse", 1, { { .live = 400000, .low = 16, .high = 1024, .tenths = 2 },
 			{ .idle = true, .live = 4000, .tenths = 18 } } },
 	{ "shrink", 1, { { .live = 400000, .low = 16, .high = 1024 },
 			 { .live = 40000, .low = 16, .high = 1024, .rate = 50000 } } },
-	{ "startup", 32, { { .live = 200, .low = 16, .high = 32768, .requests = true, .tenths = 2 },
-			   { .live = 200, .low = 16, .high = 512, .requests = true, .rate = 1000 } } },
-	{ "pool", 32, { { .live = 200, .low = 16, .high = 32768, .requests = true, .rate = 2000 },
-			{ .live = 200, .low = 16, .high = 2048, .requests = true, .rate = 2000 } } },
+	{ "startup", 32,
+	  { { .live = 200, .low = 16, .high = 32768, .requests = true, .tenths = 2 },
+	    { .live = 200, .low = 16, .high = 512, .requests = true, .rate = 1000 } } },
+	{ "pool", 32,
+	  { { .live = 200, .low = 16, .high = 32768, .requests = true, .rate = 2000 },
+	    { .live = 200, .low = 16, .high = 2048, .requests = true, .rate = 2000 } } },
 };
 
 /* One producer, one consumer. */
@@ -158,20 +163,23 @@ static uint64_t hand_over(unsigned index, const struct phase *p, struct bench_rn
 	return BATCH_OPS;
 }
 
-static uint64_t some_work(unsigned index, const struct phase *p, void **blocks, struct bench_rng *rng)
+static uint64_t some_work(unsigned index, const struct phase *p, void **blocks,
+			  struct bench_rng *rng)
 {
 	if (p->handed_over)
 		return hand_over(index, p, rng);
 	return p->requests ? serve(blocks, p, rng) : replace(blocks, p, rng);
 }
 
-static uint64_t run_phase(unsigned index, const struct phase *p, void **blocks, struct bench_rng *rng)
+static uint64_t run_phase(unsigned index, const struct phase *p, void **blocks,
+			  struct bench_rng *rng)
 {
 	const uint64_t begin = bench_now_ns();
 	const uint64_t length_ns = p->tenths == 0 ? phase_ns : phase_ns / 10 * p->tenths;
 	uint64_t ops = 0, next_look = begin, now;
 	while ((now = bench_now_ns()) - begin < length_ns) {
-		bool wait = p->idle || (p->rate > 0 && ops > (now - begin) / 1000 * p->rate / 1000000);
+		bool wait =
+			p->idle || (p->rate > 0 && ops > (now - begin) / 1000 * p->rate / 1000000);
 		if (index == 0 && now >= next_look) {
 			look();
 			next_look += phase_ns / LOOKS_PER_PHASE;

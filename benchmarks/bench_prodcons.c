@@ -60,8 +60,10 @@ static void produce(unsigned index)
 				for (uint64_t k = 0; k < consumers; k++) {
 					unsigned spins = 0;
 
-					while (atomic_load_explicit(&mine[k].tail, memory_order_acquire) !=
-					       atomic_load_explicit(&mine[k].head, memory_order_relaxed))
+					while (atomic_load_explicit(&mine[k].tail,
+								    memory_order_acquire) !=
+					       atomic_load_explicit(&mine[k].head,
+								    memory_order_relaxed))
 						wait_a_bit(&spins);
 				}
 			}
@@ -90,9 +92,10 @@ static void consume(unsigned index)
 				free(b);
 				left--;
 				any = true;
-				/* Each 16th: the producer sees room early, the line moves seldom. */
+				/* Each 16th: room is seen early, the line moves seldom. */
 				if (taken[p] % 16 == 15)
-					atomic_store_explicit(&r->tail, taken[p] + 1, memory_order_release);
+					atomic_store_explicit(&r->tail, taken[p] + 1,
+							      memory_order_release);
 			}
 			atomic_store_explicit(&r->tail, taken[p], memory_order_release);
 		}

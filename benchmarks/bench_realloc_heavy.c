@@ -111,8 +111,10 @@ int main(int argc, char **argv)
 	max = bench_scaled(bench_param("max", 64 << 20)) & ~(size_t)(BURST * STEP - 1);
 	steppers = strcmp(mode, "double") ? bench_param("steppers", 2) : 0;
 	doublers = strcmp(mode, "step") ? bench_param("doublers", 2) : 0;
-	turns = strcmp(mode, "double") ? max / (BURST * STEP) : bench_scaled(bench_param("ops", 120)) * 21;
-	if (steppers > MAX_VECTORS || doublers > MAX_VECTORS || steppers + doublers == 0 || max < 4096)
+	turns = strcmp(mode, "double") ? max / (BURST * STEP)
+				       : bench_scaled(bench_param("ops", 120)) * 21;
+	if (steppers > MAX_VECTORS || doublers > MAX_VECTORS || steppers + doublers == 0 ||
+	    max < 4096)
 		bench_die("0..%d steppers and doublers, max >= 4096", MAX_VECTORS);
 	bench_start();
 	for (uint64_t i = 0; i < turns; i++) {

@@ -4,11 +4,11 @@
  * alive; then `percent` (90) of them are freed, chosen at random. The program then makes pairs of
  * malloc and free of random sizes, `rate` (100000) per second, until resident memory has not
  * fallen for a second, `wait` (60) seconds at most. --seed (1).
- * One operation: one of these pairs; CPU time is that of the whole process, so what the allocator does
- * in the background is in it.
+ * One operation: one of these pairs; CPU time is that of the whole process, so what the allocator
+ * does in the background is in it.
  * extra: resident memory before, after the frees and at the end; settle_s: time until 95 % of what
- * was given back had been; pair_max_us and pair_p999_us: the slowest pair, and the 1000th part; and of
- * hakmem longest_pass_us (by the clock), longest_pass_cpu_us, passes, and pass_us_N: passes
+ * was given back had been; pair_max_us and pair_p999_us: the slowest pair, and the 1000th part; and
+ * of hakmem longest_pass_us (by the clock), longest_pass_cpu_us, passes, and pass_us_N: passes
  * that took N/2..N us of processor time.
  */
 #include "common/bench.h"
@@ -48,14 +48,16 @@ static void report_passes(void)
 	hak_stats_json(json, sizeof(json));
 	bench_extra("passes", (double)number_behind(json, "\"purge_passes\":"));
 	bench_extra("longest_pass_us", (double)number_behind(json, "\"purge_longest_ns\":") / 1e3);
-	bench_extra("longest_pass_cpu_us", (double)number_behind(json, "\"purge_longest_cpu_ns\":") / 1e3);
+	bench_extra("longest_pass_cpu_us",
+		    (double)number_behind(json, "\"purge_longest_cpu_ns\":") / 1e3);
 	s = strstr(json, "\"purge_passes_by_log2_cpu_ns\":");
 	for (unsigned i = 0; s && (s = strpbrk(s, "[,]")) && *s != ']'; i++) {
 		uint64_t n = strtoull(++s, NULL, 10);
 
 		if (!n)
 			continue;
-		snprintf(key, sizeof(key), "pass_us_%llu", (unsigned long long)((UINT64_C(2) << i) / 1000));
+		snprintf(key, sizeof(key), "pass_us_%llu",
+			 (unsigned long long)((UINT64_C(2) << i) / 1000));
 		bench_extra(key, (double)n);
 	}
 }

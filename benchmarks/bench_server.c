@@ -73,7 +73,8 @@ int main(int argc, char **argv)
 	max_size = bench_param("max", 1000);
 	seed = bench_param("seed", 1);
 	ops = bench_scaled(bench_param("ops", 10000000));
-	if (threads < 1 || threads > MAX_LINES || min_size < 8 || max_size < min_size || !live || !work)
+	if (threads < 1 || threads > MAX_LINES || min_size < 8 || max_size < min_size || !live ||
+	    !work)
 		bench_die("1..%d threads, 8 <= min <= max, live and work >= 1", MAX_LINES);
 	generations = ops / threads / work;
 	if (!generations)

@@ -1,9 +1,9 @@
 /* bench_shbench: the patterns of sh6bench and sh8bench, after their public descriptions.
  *
- * Each of `threads` (1) threads makes `passes` / `threads` (4000) passes. In a pass the sizes run from 1 to 1000
- * bytes, small ones in larger numbers (4000 / size + 1 blocks of each of 200 sizes). Blocks are kept in
- * batches of 1000: of each full batch one half is freed in order of allocation, the other
- * in reverse order, except every 4th block, which is kept until two batches later.
+ * Each of `threads` (1) threads makes `passes` / `threads` (4000) passes. In a pass the sizes run
+ * from 1 to 1000 bytes, small ones in larger numbers (4000 / size + 1 blocks of each of 200 sizes).
+ * Blocks are kept in batches of 1000: of each full batch one half is freed in order of allocation,
+ * the other in reverse order, except every 4th block, which is kept until two batches later.
  * --mode=sh6   all blocks are freed by the thread that allocated them.
  * --mode=sh8   the kept blocks of a batch are swapped through a slot of one of the threads, another
  *              one each time, so that most of them are freed by a stranger.

@@ -55,7 +55,8 @@ int main(int argc, char **argv)
 	max_size = bench_param("max", 512);
 	remote_percent = bench_param("remote", 0);
 	seed = bench_param("seed", 1);
-	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 8 || max_size < min_size || !live)
+	if (threads < 1 || threads > BENCH_MAX_THREADS || min_size < 8 || max_size < min_size ||
+	    !live)
 		bench_die("1..%d threads, 8 <= min <= max, live >= 1", BENCH_MAX_THREADS);
 	ops_per_thread = bench_scaled(bench_param("ops", 60000000)) / threads;
 	nboxes = threads * 4;

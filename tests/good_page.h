@@ -1,4 +1,5 @@
-/* A good statistics page, as a process shows it that has done some work: for tests of its readers. */
+/* A good statistics page, as a process shows it that has done some work: for tests of its
+ * readers. */
 #ifndef HAKMEM_TESTS_GOOD_PAGE_H
 #define HAKMEM_TESTS_GOOD_PAGE_H
 
@@ -22,9 +23,11 @@ static inline void make_good_now(struct statpage_now *now)
 	for (int k = 0; k < GOOD_KNOBS; k++)
 		now->knobs[k][0] = k % 3;
 	for (unsigned c = 1; c <= GOOD_CLASSES; c++)
-		now->classes[c] = (struct statpage_class){
-			.block_bytes = c * 16, .slabs = c, .live = c * 100, .cached = c, .free = c * 10
-		};
+		now->classes[c] = (struct statpage_class){ .block_bytes = c * 16,
+							   .slabs = c,
+							   .live = c * 100,
+							   .cached = c,
+							   .free = c * 10 };
 	now->nsuperslabs = GOOD_SUPERSLABS;
 	for (unsigned i = 0; i < GOOD_SUPERSLABS; i++)
 		now->superslabs[i] =
@@ -52,7 +55,8 @@ static inline void make_good_page(struct statpage *p)
 	make_good_now(&p->now);
 	for (unsigned i = 0; i < GOOD_DECISIONS; i++) {
 		p->decisions[i] = (struct statpage_decision){ .time_ms = i * 2000, .knob = i % 2 };
-		snprintf(p->decisions[i].reason, sizeof(p->decisions[i].reason), "reason number %u", i);
+		snprintf(p->decisions[i].reason, sizeof(p->decisions[i].reason), "reason number %u",
+			 i);
 	}
 	/* There is room for more than there are: those too in order. */
 	for (unsigned i = 0; i < STATPAGE_SAMPLES; i++)

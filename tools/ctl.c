@@ -20,7 +20,8 @@ enum {
 
 /* ---- what is asked for */
 
-static const struct statpage_knob *find_knob(const struct statpage *p, const char *name, int32_t *index)
+static const struct statpage_knob *find_knob(const struct statpage *p, const char *name,
+					     int32_t *index)
 {
 	if (strncasecmp(name, "HAKMEM_", strlen("HAKMEM_")) == 0)
 		name += strlen("HAKMEM_");
@@ -37,7 +38,8 @@ static void print_knobs(const struct statpage *p)
 {
 	for (unsigned k = 0; k < p->nknobs; k++) {
 		const struct statpage_knob *knob = &p->knobs[k];
-		fprintf(stderr, "  %-24s %s%s:", knob->name, knob->unit, knob->per_class ? ", per class" : "");
+		fprintf(stderr, "  %-24s %s%s:", knob->name, knob->unit,
+			knob->per_class ? ", per class" : "");
 		for (unsigned i = 0; i < knob->ncandidates; i++)
 			fprintf(stderr, " %d", knob->candidates[i]);
 		fputc('\n', stderr);
@@ -70,7 +72,8 @@ static int parse_set(const struct statpage *p, const char *name, const char *val
 	}
 	if (bracket != NULL) {
 		char digits[16];
-		snprintf(digits, sizeof(digits), "%.*s", (int)strcspn(bracket + 1, "]"), bracket + 1);
+		snprintf(digits, sizeof(digits), "%.*s", (int)strcspn(bracket + 1, "]"),
+			 bracket + 1);
 		if (!knob->per_class || !parse_number(digits, p->nclasses, &cls) || cls == 0) {
 			complain("%s: %s", name,
 				 knob->per_class ? "no such class" : "this knob has no classes");
@@ -78,7 +81,8 @@ static int parse_set(const struct statpage *p, const char *name, const char *val
 		}
 	}
 	if (!parse_number(value, INT32_MAX, &number) || !is_candidate(knob, number)) {
-		complain("%s: '%s' is no value of it; the knobs and their values are:", knob->name, value);
+		complain("%s: '%s' is no value of it; the knobs and their values are:", knob->name,
+			 value);
 		print_knobs(p);
 		return EXIT_USAGE;
 	}
@@ -108,14 +112,16 @@ static int parse_profile(int argc, char **argv, struct statpage_mailbox *m)
 		return EXIT_OK;
 	} else if (strcmp(what, "on") != 0 || argc > 2 ||
 		   (argc == 2 && (!parse_number(argv[1], INT32_MAX, &rate) || rate == 0))) {
-		return usage_error("ctl", "profile on [BYTES], profile off, or profile dump FILE is meant");
+		return usage_error("ctl", "profile on [BYTES], profile off, or profile dump FILE "
+					  "is meant");
 	}
 	m->command = STATPAGE_PROFILE;
 	m->value = (int32_t)rate;
 	return EXIT_OK;
 }
 
-static int parse_command(const struct statpage *p, int argc, char **argv, struct statpage_mailbox *m)
+static int parse_command(const struct statpage *p, int argc, char **argv,
+			 struct statpage_mailbox *m)
 {
 	const char *what = argc > 0 ? argv[0] : "";
 	if (strcmp(what, "purge") == 0 && argc == 1) {
@@ -135,7 +141,8 @@ static int parse_command(const struct statpage *p, int argc, char **argv, struct
 		return parse_set(p, argv[1], argv[2], m);
 	if (strcmp(what, "profile") == 0)
 		return parse_profile(argc - 1, argv + 1, m);
-	return usage_error("ctl", "purge, set KNOB VALUE, reset, freeze, unfreeze or profile is meant");
+	return usage_error("ctl",
+			   "purge, set KNOB VALUE, reset, freeze, unfreeze or profile is meant");
 }
 
 /* ---- to and fro */
@@ -151,7 +158,8 @@ static bool post(int fd, const struct statpage_mailbox *m, uint32_t request)
 	const size_t box = offsetof(struct statpage, mailbox);
 	const size_t command = offsetof(struct statpage_mailbox, command);
 	return write_at(fd, (const char *)m + command, sizeof(*m) - command, box + command) &&
-	       write_at(fd, &request, sizeof(request), box + offsetof(struct statpage_mailbox, request));
+	       write_at(fd, &request, sizeof(request),
+			box + offsetof(struct statpage_mailbox, request));
 }
 
 static bool take(int fd, struct statpage_mailbox *m)
@@ -175,7 +183,8 @@ static int print_answer(const struct statpage_mailbox *sent, const struct statpa
 		complain("%s exists already: it was not touched", sent->path);
 		return EXIT_FAILED;
 	default:
-		complain("the process refused: %s", m->result < 0 ? strerror(-m->result) : "no reason given");
+		complain("the process refused: %s",
+			 m->result < 0 ? strerror(-m->result) : "no reason given");
 		return EXIT_FAILED;
 	}
 	if (sent->command == STATPAGE_PURGE)
@@ -197,7 +206,8 @@ static int converse(const struct page_file *f, const struct statpage_mailbox *se
 		return EXIT_FAILED;
 	request = m.request + 1;
 	if (!post(f->fd, sent, request)) {
-		complain("the mailbox of process %d cannot be written: %s", (int)f->pid, strerror(errno));
+		complain("the mailbox of process %d cannot be written: %s", (int)f->pid,
+			 strerror(errno));
 		return EXIT_FAILED;
 	}
 	for (int i = 0; i < ANSWER_TRIES; i++) {
@@ -207,7 +217,8 @@ static int converse(const struct page_file *f, const struct statpage_mailbox *se
 		if (m.answer == request)
 			return print_answer(sent, &m);
 	}
-	complain("process %d does not answer: it may be stopped, or have no maintenance thread and be idle",
+	complain("process %d does not answer: it may be stopped, or have no maintenance thread and "
+		 "be idle",
 		 (int)f->pid);
 	return EXIT_FAILED;
 }

@@ -77,26 +77,30 @@ static void check_program(const char *path, const char *library)
 		return;
 	}
 	if (library[0] != '\0' && lib.is_elf && program.machine != lib.machine)
-		finding(BAD, "machine", "the program is for %s, the library for %s: it is not preloaded",
+		finding(BAD, "machine",
+			"the program is for %s, the library for %s: it is not preloaded",
 			elf_machine_name(program.machine), elf_machine_name(lib.machine));
 	if (program.is_dynamic)
 		finding(GOOD, "loading", "%s is linked dynamically: preloading works", path);
 	else
 		finding(BAD, "loading",
-			"%s is linked statically: preloading has no effect; link it with libhakmem.a",
+			"%s is linked statically: preloading has no effect; "
+			"link it with libhakmem.a",
 			path);
 	if (program.set_id)
 		finding(BAD, "privileges",
-			"it is setuid, setgid or has file capabilities: the loader ignores LD_PRELOAD, and "
-			"hakmem all its variables");
+			"it is setuid, setgid or has file capabilities: the loader ignores "
+			"LD_PRELOAD, and hakmem all its variables");
 	if (program.own_allocator[0] != '\0' && strcmp(program.own_allocator, "hakmem") != 0)
 		finding(NOTE, "own allocator",
-			"%s is built in: what of it the program calls by other names than malloc stays there",
+			"%s is built in: what of it the program calls by other names than malloc "
+			"stays there",
 			program.own_allocator);
 	else if (program.own_allocator[0] != '\0')
 		finding(GOOD, "own allocator", "hakmem is built in: nothing has to be preloaded");
 	else if (program.defines_malloc && program.is_dynamic)
-		finding(NOTE, "own allocator", "it has a malloc of its own, which the preload takes over");
+		finding(NOTE, "own allocator",
+			"it has a malloc of its own, which the preload takes over");
 	if (program.needs_allocator[0] != '\0')
 		finding(NOTE, "linked with",
 			"%s: a preloaded hakmem comes before it for malloc and its family",
@@ -129,7 +133,8 @@ static bool read_mappings(pid_t pid, struct mapped *m)
 		allocator = allocator_of_library(name);
 		if (allocator == NULL)
 			continue;
-		snprintf(strcmp(allocator, "hakmem") == 0 ? m->hakmem : m->other, PATH_MAX, "%s", name);
+		snprintf(strcmp(allocator, "hakmem") == 0 ? m->hakmem : m->other, PATH_MAX, "%s",
+			 name);
 	}
 	fclose(f);
 	return true;
@@ -161,18 +166,20 @@ static void check_page(pid_t pid)
 	static struct statpage page;
 	switch (page_copy(pid, &page)) {
 	case PAGE_OK:
-		finding(GOOD, "statistics", "it shows a page: `hakmem top %d` works (build %s, backend %s)",
-			(int)pid, page.build, page.backend);
+		finding(GOOD, "statistics",
+			"it shows a page: `hakmem top %d` works (build %s, backend %s)", (int)pid,
+			page.build, page.backend);
 		finding(NOTE, "counters", "%s%s%s", page.now.counter_source,
 			page.now.counter_reason[0] != '\0' ? ": " : "", page.now.counter_reason);
 		break;
 	case PAGE_NONE:
 		finding(NOTE, "statistics",
-			"it shows no page: start it with `hakmem run`, or HAKMEM_STATS_PAGE=1, for `hakmem top`");
+			"it shows no page: start it with `hakmem run`, or HAKMEM_STATS_PAGE=1, for "
+			"`hakmem top`");
 		break;
 	case PAGE_OTHER_BUILD:
-		finding(NOTE, "statistics", "its page is of build %s, this command of %s", page.build,
-			HAKMEM_BUILD_ID);
+		finding(NOTE, "statistics", "its page is of build %s, this command of %s",
+			page.build, HAKMEM_BUILD_ID);
 		break;
 	default:
 		finding(BAD, "statistics", "its page cannot be read");
@@ -199,8 +206,8 @@ static void check_map_count(pid_t pid, long mappings)
 	char buf[64];
 	long limit = atol(first_line("/proc/sys/vm/max_map_count", buf, sizeof(buf)));
 	if (limit > 0 && mappings > limit / 2)
-		finding(BAD, "mappings", "%ld of vm.max_map_count=%ld are in use by process %d", mappings,
-			limit, (int)pid);
+		finding(BAD, "mappings", "%ld of vm.max_map_count=%ld are in use by process %d",
+			mappings, limit, (int)pid);
 	else if (limit > 0)
 		finding(GOOD, "mappings", "%ld of at most %ld (vm.max_map_count)", mappings, limit);
 }
@@ -238,14 +245,17 @@ static int check_process(pid_t pid, const char *library)
 static void check_huge_pages(void)
 {
 	char buf[128];
-	const char *line = first_line("/sys/kernel/mm/transparent_hugepage/enabled", buf, sizeof(buf));
+	const char *line =
+		first_line("/sys/kernel/mm/transparent_hugepage/enabled", buf, sizeof(buf));
 	if (strstr(line, "[never]") != NULL)
 		finding(NOTE, "huge pages",
-			"transparent huge pages are off (%s): big heaps are slower; `madvise` is best", line);
+			"transparent huge pages are off (%s): big heaps are slower; "
+			"`madvise` is best",
+			line);
 	else if (strstr(line, "[always]") != NULL)
 		finding(NOTE, "huge pages",
-			"%s: the kernel may give small programs more memory than they ask for; `madvise` is "
-			"best",
+			"%s: the kernel may give small programs more memory than they ask for; "
+			"`madvise` is best",
 			line);
 	else if (line[0] != '\0')
 		finding(GOOD, "huge pages", "%s", line);
@@ -303,9 +313,9 @@ static void check_cgroup(pid_t pid)
 /* Those of /proc/cpuinfo that hakmem may make use of. */
 static void check_cpu(void)
 {
-	static const char *const interesting[] = { "avx2",  "avx512f", "erms",  "fsrm", "constant_tsc",
-						   "nonstop_tsc", "atomics", "asimd", "sve",
-						   "mte", "pmull", "sse4_2" };
+	static const char *const interesting[] = { "avx2", "avx512f", "erms", "fsrm",
+						   "constant_tsc", "nonstop_tsc", "atomics",
+						   "asimd", "sve", "mte", "pmull", "sse4_2" };
 	char line[8192], found[256] = "";
 	FILE *f = fopen("/proc/cpuinfo", "re");
 	struct utsname u;
@@ -353,19 +363,20 @@ static void check_counters(void)
 	case EACCES:
 	case EPERM:
 		finding(NOTE, "counters",
-			"not allowed by kernel.perf_event_paranoid=%s (2 or less is needed): misses are "
-			"estimated",
+			"not allowed by kernel.perf_event_paranoid=%s (2 or less is needed): "
+			"misses are estimated",
 			paranoid);
 		break;
 	case ENOENT:
 	case EOPNOTSUPP:
 	case ENODEV:
 		finding(NOTE, "counters",
-			"this CPU, or the virtual machine, shows no counter of cache misses: they are "
-			"estimated");
+			"this CPU, or the virtual machine, shows no counter of cache misses: "
+			"they are estimated");
 		break;
 	default:
-		finding(NOTE, "counters", "not to be had (%s): misses are estimated", strerror(err));
+		finding(NOTE, "counters", "not to be had (%s): misses are estimated",
+			strerror(err));
 		break;
 	}
 }
@@ -378,7 +389,8 @@ static void check_system(pid_t pid)
 	check_huge_pages();
 	if (atoi(first_line("/proc/sys/vm/overcommit_memory", buf, sizeof(buf))) == 2)
 		finding(NOTE, "overcommit",
-			"vm.overcommit_memory=2: address space counts, and hakmem reserves it ahead");
+			"vm.overcommit_memory=2: address space counts, "
+			"and hakmem reserves it ahead");
 	check_cgroup(pid);
 	check_cpu();
 	check_counters();

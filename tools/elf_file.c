@@ -70,7 +70,8 @@ struct dynamic {
 static void read_dynamic(const struct elf_image *im, const Elf64_Phdr *segment, struct dynamic *out)
 {
 	bool ok = true;
-	for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= segment->p_filesz; at += sizeof(Elf64_Dyn)) {
+	for (uint64_t at = 0; at + sizeof(Elf64_Dyn) <= segment->p_filesz;
+	     at += sizeof(Elf64_Dyn)) {
 		Elf64_Dyn d;
 		elf_copy(im, segment->p_offset + at, &d, sizeof(d), &ok);
 		if (!ok || d.d_tag == DT_NULL)

@@ -58,13 +58,14 @@ static void begin_family(const char *name, bool counter, const char *help)
 	while (*help == ' ')
 		help++;
 	fprintf(job.out, "# HELP hakmem_%s%s %c%s.\n# TYPE hakmem_%s%s %s\n", name, suffix,
-		help[0] >= 'a' && help[0] <= 'z' ? help[0] - 'a' + 'A' : help[0], help + 1, name, suffix,
-		counter ? "counter" : "gauge");
+		help[0] >= 'a' && help[0] <= 'z' ? help[0] - 'a' + 'A' : help[0], help + 1, name,
+		suffix, counter ? "counter" : "gauge");
 }
 
 static void begin_sample(const char *name, bool counter, unsigned i)
 {
-	fprintf(job.out, "hakmem_%s%s{pid=\"%d\",exe=\"", name, counter ? "_total" : "", (int)job.pids[i]);
+	fprintf(job.out, "hakmem_%s%s{pid=\"%d\",exe=\"", name, counter ? "_total" : "",
+		(int)job.pids[i]);
 	print_label(job.pages[i]->exe);
 	fputc('"', job.out);
 }
@@ -96,8 +97,8 @@ static double convert_unit(char *name, size_t size)
 static bool is_total(const char *name, char *stem, size_t size)
 {
 	static const char *const counters[] = { "purge_failures", "map_failures", "remote_batches",
-						"bad_pointers", "purge_passes", "mallocs", "slow_mallocs", "lock_wait_ns",
-						"page_faults" };
+						"bad_pointers", "purge_passes", "mallocs",
+						"slow_mallocs", "lock_wait_ns", "page_faults" };
 	const char *total = strstr(name, "_total");
 	snprintf(stem, size, "%.*s", total != NULL ? (int)(total - name) : (int)strlen(name), name);
 	if (total != NULL)
@@ -109,7 +110,8 @@ static bool is_total(const char *name, char *stem, size_t size)
 }
 
 /* One figure of all processes; `value` is that of a page, negative if not known. */
-static void print_figure(const char *name, const char *help, double (*value)(const struct statpage *p))
+static void print_figure(const char *name, const char *help,
+			 double (*value)(const struct statpage *p))
 {
 	char stem[64];
 	bool counter = is_total(name, stem, sizeof(stem)), begun = false;
@@ -175,8 +177,8 @@ static void print_classes(void)
 				continue;
 			for (unsigned s = 0; s < 3; s++) {
 				begin_sample("class_blocks", false, i);
-				fprintf(job.out, ",bytes=\"%u\",state=\"%s\"} %llu\n", c->block_bytes, states[s],
-					(unsigned long long)n[s]);
+				fprintf(job.out, ",bytes=\"%u\",state=\"%s\"} %llu\n",
+					c->block_bytes, states[s], (unsigned long long)n[s]);
 			}
 		}
 	}

@@ -1,4 +1,5 @@
-/* Text into HTML and JSON. What is written through these has no meaning there, whatever is in it. */
+/* Text into HTML and JSON. What is written through these has no meaning there, whatever is in
+ * it. */
 #ifndef HAKMEM_TOOLS_HTML_H
 #define HAKMEM_TOOLS_HTML_H
 

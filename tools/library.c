@@ -18,7 +18,8 @@ static bool take(const char *candidate, char *path, unsigned size)
 bool library_find(const char *wanted, char *path, unsigned size)
 {
 	/* From the directory of the command. */
-	static const char *const places[] = { "../libhakmem.so", HAKMEM_LIBDIR_FROM_BIN "/libhakmem.so",
+	static const char *const places[] = { "../libhakmem.so",
+					      HAKMEM_LIBDIR_FROM_BIN "/libhakmem.so",
 					      HAKMEM_LIBDIR_FROM_BIN "/libhakmem.so.0" };
 	char exe[PATH_MAX], candidate[PATH_MAX + 64];
 	ssize_t n;
@@ -40,8 +41,8 @@ bool library_find(const char *wanted, char *path, unsigned size)
 		if (take(candidate, path, size))
 			return true;
 	}
-	complain("libhakmem.so is not beside this command (%s) nor in %s/%s: name it with --library or "
-		 "HAKMEM_LIBRARY",
+	complain("libhakmem.so is not beside this command (%s) nor in %s/%s: name it with "
+		 "--library or HAKMEM_LIBRARY",
 		 exe, exe, HAKMEM_LIBDIR_FROM_BIN);
 	return false;
 }

@@ -14,23 +14,28 @@ struct command {
 
 static const struct command commands[] = {
 	{ "run", command_run, "[OPTION]... [--] PROGRAM [ARGUMENT]...", "run a program on hakmem",
-	  "Preloads libhakmem.so into the program, shows its statistics page while it runs, and says at\n"
-	  "its end, on standard error, what became of its memory. Ends as the program does.\n"
+	  "Preloads libhakmem.so into the program, shows its statistics page while it runs, and\n"
+	  "says at its end, on standard error, what became of its memory. Ends as the program\n"
+	  "does.\n"
 	  "\n"
-	  "  -o, --option NAME=VALUE   set HAKMEM_NAME (docs/options.md); may be given more than once\n"
-	  "  -a, --ace                 let the knobs be turned while it runs (HAKMEM_ACE_ENABLED=1)\n"
-	  "  -p, --profile[=BYTES]     sample allocations, one in BYTES (524288); heap profile at exit\n"
+	  "  -o, --option NAME=VALUE   set HAKMEM_NAME (docs/options.md); may be given more\n"
+	  "                            than once\n"
+	  "  -a, --ace                 let the knobs be turned while it runs\n"
+	  "                            (HAKMEM_ACE_ENABLED=1)\n"
+	  "  -p, --profile[=BYTES]     sample allocations, one in BYTES (524288); heap profile\n"
+	  "                            at exit\n"
 	  "  -L, --leaks[=FILE]        list what is live at exit, by who allocated it\n"
-	  "  -r, --report FILE         write a report, and into it the profile if there is one, at its end\n"
+	  "  -r, --report FILE         write a report, and into it the profile if there is one,\n"
+	  "                            at its end\n"
 	  "  -l, --library FILE        this libhakmem.so, not the one found\n"
 	  "  -q, --quiet               say nothing at its end\n" },
 	{ "doctor", command_doctor, "[PROGRAM | PID]",
 	  "is hakmem loaded, can it be, and what is in the way",
-	  "Looks at a program file, or at a live process, and at the system. Exit code 1: something is\n"
-	  "wrong (BAD); notes do not count.\n" },
+	  "Looks at a program file, or at a live process, and at the system. Exit code 1:\n"
+	  "something is wrong (BAD); notes do not count.\n" },
 	{ "top", command_top, "[-d MS] [-n TIMES] [-p] [PID]", "watch a process",
-	  "Size classes, fragmentation, memory, knobs and why they were changed. The process is not\n"
-	  "disturbed: its page is read. Without PID: the only process that shows one.\n"
+	  "Size classes, fragmentation, memory, knobs and why they were changed. The process is\n"
+	  "not disturbed: its page is read. Without PID: the only process that shows one.\n"
 	  "\n"
 	  "  -d, --delay MS    between two looks (1000)\n"
 	  "  -n, --times N     look so often, then end; 1 when not on a terminal\n"
@@ -48,16 +53,17 @@ static const struct command commands[] = {
 	  "settings that a process has come to",
 	  "As variables of the environment that pin them for its next start.\n"
 	  "\n"
-	  "  -b, --playbook FILE   what earlier runs of the program, or of all programs, have written\n"
-	  "                        to their playbook (HAKMEM_ACE_PLAYBOOK)\n" },
+	  "  -b, --playbook FILE   what earlier runs of the program, or of all programs, have\n"
+	  "                        written to their playbook (HAKMEM_ACE_PLAYBOOK)\n" },
 	{ "replay", command_replay, "TRACE", "make the decisions of a trace once more",
-	  "A trace is what a run with HAKMEM_ACE_TRACE has written. Prints its decisions, and how many\n"
-	  "were reproduced; exit code 1: one differs, and both are shown, or the file is damaged.\n" },
+	  "A trace is what a run with HAKMEM_ACE_TRACE has written. Prints its decisions, and how\n"
+	  "many were reproduced; exit code 1: one differs, and both are shown, or the file is\n"
+	  "damaged.\n" },
 	{ "report", command_report, "[-o FILE] [--profile FILE] [PID | PAGE-FILE]",
 	  "one HTML file of all that a page says",
-	  "History, decisions, size classes, superslabs, figures, as a file to look at and to keep, which\n"
-	  "needs no network. Without PID: the only process that shows a page. `hakmem run --report FILE`\n"
-	  "writes one at the program's end.\n"
+	  "History, decisions, size classes, superslabs, figures, as a file to look at and to\n"
+	  "keep, which needs no network. Without PID: the only process that shows a page.\n"
+	  "`hakmem run --report FILE` writes one at the program's end.\n"
 	  "\n"
 	  "  -o, --output FILE    to the file, which is replaced as a whole\n"
 	  "  -p, --profile FILE   with the heap profile (docs/profiling.md) as a flame graph\n" },
@@ -82,8 +88,9 @@ static int help_all(FILE *out)
 	fprintf(out, "Usage: hakmem COMMAND [ARGUMENT]...\n\n");
 	for (unsigned i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
-	fprintf(out, "\n`hakmem help COMMAND` explains one; exit codes: 0 done, 1 failed, 2 wrong use,\n"
-		     "3 no such process or no page, 4 a page of another build.\n");
+	fprintf(out,
+		"\n`hakmem help COMMAND` explains one; exit codes: 0 done, 1 failed, 2 wrong use,\n"
+		"3 no such process or no page, 4 a page of another build.\n");
 	return EXIT_OK;
 }
 
@@ -109,7 +116,8 @@ int main(int argc, char **argv)
 		puts("hakmem " HAKMEM_BUILD_ID);
 		return EXIT_OK;
 	}
-	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+	if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 ||
+	    strcmp(argv[1], "-h") == 0)
 		return help(argc > 2 ? argv[2] : NULL);
 	c = find(argv[1]);
 	if (c == NULL)

@@ -84,8 +84,8 @@ enum page_error page_find(pid_t pid, char path[PAGE_PATH_BYTES])
 static enum page_error open_checked(struct page_file *f, uid_t uid, bool writable)
 {
 	struct stat st;
-	f->fd = open(f->path,
-		     (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	f->fd = open(f->path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
+				      O_NOCTTY);
 	if (f->fd < 0)
 		return errno == EACCES || errno == EPERM ? PAGE_DENIED : PAGE_NONE;
 	if (fstat(f->fd, &st) == 0 && S_ISREG(st.st_mode) &&
@@ -352,8 +352,9 @@ int page_explain(enum page_error e, pid_t pid)
 			 (int)pid);
 		return EXIT_NO_PAGE;
 	case PAGE_NONE:
-		complain("process %d shows no statistics page: start it with `hakmem run -- PROGRAM`, or "
-			 "with HAKMEM_STATS_PAGE=1 (`hakmem doctor %d` tells what it runs on)",
+		complain("process %d shows no statistics page: start it with "
+			 "`hakmem run -- PROGRAM`, or with HAKMEM_STATS_PAGE=1 "
+			 "(`hakmem doctor %d` tells what it runs on)",
 			 (int)pid, (int)pid);
 		return EXIT_NO_PAGE;
 	case PAGE_FOREIGN:
@@ -369,8 +370,8 @@ int page_explain(enum page_error e, pid_t pid)
 		complain("the statistics page of process %d is damaged", (int)pid);
 		return EXIT_FAILED;
 	case PAGE_BUSY:
-		complain("the statistics page of process %d is in the middle of an update that does "
-			 "not end: is the process stopped?",
+		complain("the statistics page of process %d is in the middle of an update that "
+			 "does not end: is the process stopped?",
 			 (int)pid);
 		return EXIT_FAILED;
 	}
@@ -393,8 +394,8 @@ int page_explain_file(enum page_error e, const char *path)
 		complain("%s: it is no plain file", path);
 		return EXIT_FAILED;
 	case PAGE_OTHER_BUILD:
-		complain("%s is the page of another build of hakmem than this command (%s): use the "
-			 "`hakmem` command of that build",
+		complain("%s is the page of another build of hakmem than this command (%s): use "
+			 "the `hakmem` command of that build",
 			 path, HAKMEM_BUILD_ID);
 		return EXIT_OTHER_BUILD;
 	case PAGE_BROKEN:
@@ -423,7 +424,8 @@ static void remove_if_stale(const char *path, pid_t pid)
 	ours = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid();
 	n = pread(fd, &head, offsetof(struct statpage, start_realtime_ns), 0);
 	close(fd);
-	if (!ours || n != offsetof(struct statpage, start_realtime_ns) || head.magic != STATPAGE_MAGIC)
+	if (!ours || n != offsetof(struct statpage, start_realtime_ns) ||
+	    head.magic != STATPAGE_MAGIC)
 		return;
 	/* In another container's numbers that may be a live process: those have other
 	 * start times, and their pages are not in our directories as a rule. */

@@ -44,8 +44,8 @@ static bool set_preload(const char *library)
 	char *value;
 	bool ok;
 	if (strpbrk(library, " :") != NULL) {
-		complain("%s: the loader cannot preload a path with a blank or a colon in it; move it, or "
-			 "link to it from elsewhere",
+		complain("%s: the loader cannot preload a path with a blank or a colon in it; "
+			 "move it, or link to it from elsewhere",
 			 library);
 		return false;
 	}
@@ -69,16 +69,18 @@ static void warn_of_program(const char *path, const char *library)
 	if (!program.is_elf)
 		return;
 	if (program.set_id && geteuid() != 0)
-		complain("%s runs with raised privileges: the loader ignores the preload, and hakmem its "
-			 "variables",
+		complain("%s runs with raised privileges: the loader ignores the preload, and "
+			 "hakmem its variables",
 			 path);
 	else if (!program.is_dynamic)
-		complain("%s is linked statically: it cannot be preloaded and keeps its own malloc", path);
+		complain("%s is linked statically: it cannot be preloaded and keeps its own malloc",
+			 path);
 	else if (program.machine != lib.machine)
 		complain("%s is for %s, %s for %s: the loader will not preload it", path,
 			 elf_machine_name(program.machine), library, elf_machine_name(lib.machine));
 	else if (program.defines_malloc && program.own_allocator[0] == '\0')
-		complain("%s has a malloc of its own inside; what it exports of it goes to hakmem", path);
+		complain("%s has a malloc of its own inside; what it exports of it goes to hakmem",
+			 path);
 }
 
 /* NAME=VALUE; the prefix may be left out: tcache_capacity=16. */
@@ -136,7 +138,8 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 			break;
 		case 'p':
 			/* -p=N is meant as --profile=N is. */
-			setenv("HAKMEM_PROFILE", optarg != NULL ? optarg + (*optarg == '=') : "524288", 1);
+			setenv("HAKMEM_PROFILE",
+			       optarg != NULL ? optarg + (*optarg == '=') : "524288", 1);
 			break;
 		case 'L':
 			if (!set_leaks(optarg != NULL ? optarg + (*optarg == '=') : NULL))
@@ -201,7 +204,8 @@ static pid_t start(char **argv)
 static int by_bytes(const void *a, const void *b)
 {
 	const struct statpage_class *x = a, *y = b;
-	uint64_t bx = (x->live + x->cached) * x->block_bytes, by = (y->live + y->cached) * y->block_bytes;
+	uint64_t bx = (x->live + x->cached) * x->block_bytes,
+		 by = (y->live + y->cached) * y->block_bytes;
 	return bx < by ? 1 : bx > by ? -1 : 0;
 }
 
@@ -213,8 +217,9 @@ static void print_classes(struct statpage *p)
 		const struct statpage_class *c = &p->now.classes[i];
 		if (c->live + c->cached == 0)
 			break;
-		fprintf(stderr, "    blocks of %6u bytes: %10llu live, %s, and %s cached\n", c->block_bytes,
-			(unsigned long long)c->live, size_text(a, (double)c->live * c->block_bytes),
+		fprintf(stderr, "    blocks of %6u bytes: %10llu live, %s, and %s cached\n",
+			c->block_bytes, (unsigned long long)c->live,
+			size_text(a, (double)c->live * c->block_bytes),
 			size_text(b, (double)c->cached * c->block_bytes));
 	}
 }
@@ -242,7 +247,8 @@ static void print_page(struct statpage *p)
 		if (p->samples[i].live_bytes > most_live)
 			most_live = p->samples[i].live_bytes;
 	fprintf(stderr, "  most live at one time %s; ran %s on backend %s\n",
-		size_text(a, (double)most_live), time_text(b, (double)now->time_ms / 1000), p->backend);
+		size_text(a, (double)most_live), time_text(b, (double)now->time_ms / 1000),
+		p->backend);
 	fprintf(stderr, "  %s: %s live in %s of slabs and blocks (fragmentation %.1f %%)\n",
 		ended ? "at its exit" : "when last seen, since it ended without exit()",
 		size_text(a, (double)now->metrics.live_bytes),
@@ -250,13 +256,15 @@ static void print_page(struct statpage *p)
 		(double)now->metrics.fragmentation_permille / 10);
 	fprintf(stderr, "  resident %s; free and kept %s; given back to the kernel so far %s\n",
 		size_text(a, (double)now->metrics.rss_bytes),
-		size_text(b, (double)now->stats.free_dirty_bytes + (double)now->stats.huge_cached_bytes),
+		size_text(b, (double)now->stats.free_dirty_bytes +
+				     (double)now->stats.huge_cached_bytes),
 		size_text(c, (double)now->stats.purged_bytes_total));
 	print_classes(p);
 	print_decisions(p);
 	if (now->stats.bad_pointers > 0)
-		fprintf(stderr, "  %s%llu bad pointers were reported%s\n", colour_on(stderr, COLOUR_BAD),
-			(unsigned long long)now->stats.bad_pointers, colour_off(stderr));
+		fprintf(stderr, "  %s%llu bad pointers were reported%s\n",
+			colour_on(stderr, COLOUR_BAD), (unsigned long long)now->stats.bad_pointers,
+			colour_off(stderr));
 	if (now->stats.map_failures > 0)
 		fprintf(stderr, "  the kernel refused memory %llu times\n",
 			(unsigned long long)now->stats.map_failures);
@@ -270,7 +278,8 @@ static void print_summary(const char *name, pid_t pid, const struct rusage *use,
 		colour_on(stderr, COLOUR_TITLE), name, (int)pid, colour_off(stderr),
 		size_text(peak, (double)use->ru_maxrss * KIB),
 		time_text(user, (double)use->ru_utime.tv_sec + (double)use->ru_utime.tv_usec / 1e6),
-		time_text(kernel, (double)use->ru_stime.tv_sec + (double)use->ru_stime.tv_usec / 1e6));
+		time_text(kernel,
+			  (double)use->ru_stime.tv_sec + (double)use->ru_stime.tv_usec / 1e6));
 	if (e == PAGE_OK)
 		print_page(p);
 	else if (e == PAGE_NONE)

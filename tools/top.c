@@ -187,11 +187,13 @@ static bool print_process(pid_t pid, void *count)
 	char a[SIZE_TEXT_BYTES], b[SIZE_TEXT_BYTES];
 	enum page_error e = page_copy(pid, &now);
 	if (e == PAGE_OK)
-		printf("%7d %10s %10s %6.1f %%  %s\n", (int)pid, size_text(a, (double)now.now.metrics.rss_bytes),
+		printf("%7d %10s %10s %6.1f %%  %s\n", (int)pid,
+		       size_text(a, (double)now.now.metrics.rss_bytes),
 		       size_text(b, (double)now.now.metrics.live_bytes),
 		       (double)now.now.metrics.fragmentation_permille / 10, now.exe);
 	else if (e == PAGE_OTHER_BUILD)
-		printf("%7d %10s %10s %8s  (of another build: %s)\n", (int)pid, "-", "-", "-", now.build);
+		printf("%7d %10s %10s %8s  (of another build: %s)\n", (int)pid, "-", "-", "-",
+		       now.build);
 	++*(unsigned *)count;
 	return true;
 }
@@ -202,8 +204,8 @@ int command_list(int argc, char **argv)
 	(void)argv;
 	if (argc > 1)
 		return usage_error("list", "it takes no arguments");
-	printf("%s%7s %10s %10s %8s  %s%s\n", colour_on(stdout, COLOUR_TITLE), "pid", "resident", "live",
-	       "frag.", "program", colour_off(stdout));
+	printf("%s%7s %10s %10s %8s  %s%s\n", colour_on(stdout, COLOUR_TITLE), "pid", "resident",
+	       "live", "frag.", "program", colour_off(stdout));
 	page_for_each(print_process, &count);
 	return count > 0 ? EXIT_OK : EXIT_NO_PAGE;
 }

@@ -52,10 +52,12 @@ static void draw_head(struct view *v, const struct statpage *p, const struct sta
 	double mallocs = rate(p, before, n->metrics.mallocs, before->now.metrics.mallocs);
 	line(v, VIEW_TITLE, "%s  pid %d  up %s%s%s%s%s", p->exe, p->pid,
 	     time_text(a, (double)n->time_ms / 1000), n->flags & STATPAGE_ACE ? "  ACE" : "",
-	     n->flags & STATPAGE_FROZEN ? " (frozen)" : "", n->flags & STATPAGE_PROFILING ? "  profiling" : "",
+	     n->flags & STATPAGE_FROZEN ? " (frozen)" : "",
+	     n->flags & STATPAGE_PROFILING ? "  profiling" : "",
 	     n->flags & STATPAGE_ENDED ? "  ENDED" : "");
 	line(v, VIEW_PLAIN, "resident %-10s  live %-10s  held %-10s  cached %-10s",
-	     size_text(a, (double)n->metrics.rss_bytes), size_text(b, (double)n->metrics.live_bytes),
+	     size_text(a, (double)n->metrics.rss_bytes),
+	     size_text(b, (double)n->metrics.live_bytes),
 	     size_text(c, (double)n->metrics.occupied_bytes),
 	     size_text(d, (double)n->stats.small_cached_bytes));
 	line(v, VIEW_PLAIN, "fragmentation [%s] %.1f %%   free, not given back %s", 
@@ -82,12 +84,13 @@ static void draw_knobs(struct view *v, const struct statpage *p)
 	size_t used = 0;
 	for (unsigned k = 0; k < p->nknobs; k++) {
 		char one[80];
-		int n = snprintf(one, sizeof(one), "%s%s=%d", used > 0 ? "  " : "", p->knobs[k].name,
-				 p->now.knobs[k][0]);
+		int n = snprintf(one, sizeof(one), "%s%s=%d", used > 0 ? "  " : "",
+				 p->knobs[k].name, p->now.knobs[k][0]);
 		if (used + (size_t)n >= 100) {
 			line(v, VIEW_PLAIN, "%s", text);
 			used = 0;
-			n = snprintf(one, sizeof(one), "%s=%d", p->knobs[k].name, p->now.knobs[k][0]);
+			n = snprintf(one, sizeof(one), "%s=%d", p->knobs[k].name,
+				     p->now.knobs[k][0]);
 		}
 		memcpy(text + used, one, (size_t)n + 1);
 		used += (size_t)n;
@@ -117,13 +120,13 @@ static void draw_classes(struct view *v, const struct statpage *p, unsigned rows
 		if (p->now.classes[cls].slabs > 0)
 			sorted[n++] = &p->now.classes[cls];
 	qsort(sorted, n, sizeof(sorted[0]), by_weight);
-	line(v, VIEW_TITLE, "%7s %8s %12s %10s %10s %10s  %s", "block", "slabs", "live", "cached", "free",
-	     "memory", "live part");
+	line(v, VIEW_TITLE, "%7s %8s %12s %10s %10s %10s  %s", "block", "slabs", "live", "cached",
+	     "free", "memory", "live part");
 	for (unsigned i = 0; i < n && i < rows; i++) {
 		const struct statpage_class *c = sorted[i];
 		uint64_t all = c->live + c->cached + c->free;
-		line(v, VIEW_PLAIN, "%7u %8u %12llu %10llu %10llu %10s  %s", c->block_bytes, c->slabs,
-		     (unsigned long long)c->live, (unsigned long long)c->cached,
+		line(v, VIEW_PLAIN, "%7u %8u %12llu %10llu %10llu %10s  %s", c->block_bytes,
+		     c->slabs, (unsigned long long)c->live, (unsigned long long)c->cached,
 		     (unsigned long long)c->free, size_text(a, (double)weight(c)),
 		     bar(drawn, all > 0 ? (double)c->live / (double)all : 0));
 	}

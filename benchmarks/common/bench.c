@@ -165,7 +165,8 @@ static void record_param(const char *key, const char *text, uint64_t number)
 {
 	if (bench.nparams == MAX_PARAMS)
 		bench_die("too many parameters");
-	bench.params[bench.nparams++] = (struct param){ .key = key, .text = text, .number = number };
+	bench.params[bench.nparams++] =
+		(struct param){ .key = key, .text = text, .number = number };
 }
 
 uint64_t bench_param(const char *key, uint64_t fallback)

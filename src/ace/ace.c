@@ -108,9 +108,11 @@ static void say_stopped(const struct ace_guard_report *r)
 	char buf[ACE_LINE_BYTES];
 	struct text t;
 	text_init(&t, buf, sizeof(buf));
-	text_printf(&t, "[ACE] Stopped: %s %lu %s is above the limit of %lu (%s); every knob is back "
-			"at its default\n",
-		    r->what, (unsigned long)r->figure, r->unit, (unsigned long)r->limit, r->variable);
+	text_printf(&t,
+		    "[ACE] Stopped: %s %lu %s is above the limit of %lu (%s); every knob is back "
+		    "at its default\n",
+		    r->what, (unsigned long)r->figure, r->unit, (unsigned long)r->limit,
+		    r->variable);
 	diag_write(&t); /* at any level */
 }
 
@@ -250,7 +252,8 @@ static void load_playbook(void)
 {
 	const char *wrong = ace_playbook_load(&playbook, options.ace_playbook);
 	if (wrong != NULL)
-		diag_line("HAKMEM_ACE_PLAYBOOK=%s: %s; it is not used", options.ace_playbook, wrong);
+		diag_line("HAKMEM_ACE_PLAYBOOK=%s: %s; it is not used", options.ace_playbook,
+			  wrong);
 }
 
 static void init_controller(void)
@@ -258,7 +261,8 @@ static void init_controller(void)
 	const struct ace_ports ports = { NULL, port_set, port_scavenge, port_decided };
 	const struct ace_config config = {
 		.slow_interval_ns = (uint64_t)options.ace_slow_interval_s * NS_PER_S,
-		.discount_ppm = options.ace_learner == ACE_LEARNER_UCB1 ? PPM : ACE_DISCOUNT_DEFAULT,
+		.discount_ppm =
+			options.ace_learner == ACE_LEARNER_UCB1 ? PPM : ACE_DISCOUNT_DEFAULT,
 		.limits = {
 			.max_p99_ns = (uint64_t)options.ace_max_p99_lat_ns,
 			.max_rss_mb = (uint64_t)options.ace_max_rss_mb,

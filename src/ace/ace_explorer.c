@@ -19,14 +19,15 @@ enum {
 	COMPARE_STEPS = 2,
 	MIN_TRIALS = 3,
 	MIN_GAIN = PPM / 100,
-	/* A trial is broken off when it pays less than the base by this or by four times the noise. */
+	/* A trial is broken off when it pays less than the base by this or by four times the
+	 * noise. */
 	BREAK_OFF_LOSS = PPM / 10,
 	NOISES = 4,
 	START_NOISE = PPM / 50,
 	MIN_RANGE = PPM / 50,
 
-	/* 1 %: see ace_budget.h. What is measured costs something, too, and a program is not to lose
-	 * more than 2 % in all. */
+	/* 1 %: see ace_budget.h. What is measured costs something, too, and a program is not to
+	 * lose more than 2 % in all. */
 	ALPHA = PPM / 100,
 	SLACK_CAP = 2 * PPM,
 
@@ -69,8 +70,10 @@ static uint32_t order_of(enum hak_knob k)
 
 void ace_explorer_init(struct ace_explorer *e, const struct ace_settings *s, int32_t discount_ppm)
 {
-	*e = (struct ace_explorer){ .noise_ppm = START_NOISE, .reward_ppm = -1,
-				    .rest_steps = FIRST_REST_STEPS, .next_rest_steps = FIRST_REST_STEPS,
+	*e = (struct ace_explorer){ .noise_ppm = START_NOISE,
+				    .reward_ppm = -1,
+				    .rest_steps = FIRST_REST_STEPS,
+				    .next_rest_steps = FIRST_REST_STEPS,
 				    .discount_ppm = discount_ppm };
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
 		struct ace_learner *l = &e->learners[k];

@@ -30,7 +30,8 @@ struct ace_guard_report ace_guard_check(struct ace_guard *g, const struct ace_sa
 	const uint64_t rss_mb = s->rss_bytes >> MB_SHIFT, rss_limit = rss_limit_mb(g, s);
 	const uint32_t cpu_limit = g->limits.max_cpu_percent;
 	/* Rounded up: above the limit is above it in whole percents too. */
-	const uint32_t cpu = (uint32_t)(((uint64_t)s->ace_cpu_ppm + PPM / PERCENT - 1) / (PPM / PERCENT));
+	const uint32_t cpu =
+		(uint32_t)(((uint64_t)s->ace_cpu_ppm + PPM / PERCENT - 1) / (PPM / PERCENT));
 	bool latency = persists(&g->slow_steps, s->p99_ns > g->limits.max_p99_ns);
 	bool busy = persists(&g->busy_steps, cpu > cpu_limit);
 	if (latency)

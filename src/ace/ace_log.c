@@ -73,7 +73,8 @@ static void append_ratio(struct text *t, int64_t ppm)
 	if (ppm < 0)
 		text_printf(t, "n/a");
 	else
-		text_printf(t, "%ld.%02ld", (long)(hundredths / PERCENT), (long)(hundredths % PERCENT));
+		text_printf(t, "%ld.%02ld", (long)(hundredths / PERCENT),
+			    (long)(hundredths % PERCENT));
 }
 
 void ace_log_line(struct text *t, const struct ace_decision *d)

@@ -78,7 +78,8 @@ void ace_log_line(struct text *t, const struct ace_decision *d);
 
 /* "[ACE] Adjusting TLS cap[2]: 32 -> 24 (diet factor=0.75)": a change of the diet as
  * it works on the thread caches of a class. */
-void ace_log_diet_line(struct text *t, const struct ace_decision *d, uint32_t cls, int32_t capacity);
+void ace_log_diet_line(struct text *t, const struct ace_decision *d, uint32_t cls,
+		       int32_t capacity);
 
 void ace_log_fast_line(struct text *t, const struct ace_sample *s, int64_t reward_ppm);
 void ace_log_slow_line(struct text *t, const struct ace_sample *s);

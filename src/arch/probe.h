@@ -29,27 +29,27 @@
  * the NOP, of the section that tells how the file was moved since, and of the semaphore; then
  * three strings. */
 #define HAK_PROBE_NOTE(provider, name, arguments)                                                  \
-	"990:	nop\n"                                                                              \
-	"	.pushsection .note.stapsdt,\"\",\"note\"\n"                                         \
-	"	.balign 4\n"                                                                        \
-	"	.4byte 992f-991f, 994f-993f, 3\n"                                                   \
-	"991:	.asciz \"stapsdt\"\n"                                                               \
-	"992:	.balign 4\n"                                                                        \
-	"993:	.8byte 990b\n"                                                                      \
-	"	.8byte _.stapsdt.base\n"                                                            \
-	"	.8byte " #provider "_" #name "_semaphore\n"                                         \
-	"	.asciz \"" #provider "\"\n"                                                         \
-	"	.asciz \"" #name "\"\n"                                                             \
-	"	.asciz \"" arguments "\"\n"                                                         \
-	"994:	.balign 4\n"                                                                        \
-	"	.popsection\n"                                                                      \
-	"	.ifndef _.stapsdt.base\n"                                                           \
-	"	.pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"              \
-	"	.weak _.stapsdt.base\n"                                                             \
-	"	.hidden _.stapsdt.base\n"                                                           \
-	"_.stapsdt.base: .space 1\n"                                                                \
-	"	.size _.stapsdt.base, 1\n"                                                          \
-	"	.popsection\n"                                                                      \
+	"990:	nop\n"                                                                             \
+	"	.pushsection .note.stapsdt,\"\",\"note\"\n"                                        \
+	"	.balign 4\n"                                                                       \
+	"	.4byte 992f-991f, 994f-993f, 3\n"                                                  \
+	"991:	.asciz \"stapsdt\"\n"                                                              \
+	"992:	.balign 4\n"                                                                       \
+	"993:	.8byte 990b\n"                                                                     \
+	"	.8byte _.stapsdt.base\n"                                                           \
+	"	.8byte " #provider "_" #name "_semaphore\n"                                        \
+	"	.asciz \"" #provider "\"\n"                                                        \
+	"	.asciz \"" #name "\"\n"                                                            \
+	"	.asciz \"" arguments "\"\n"                                                        \
+	"994:	.balign 4\n"                                                                       \
+	"	.popsection\n"                                                                     \
+	"	.ifndef _.stapsdt.base\n"                                                          \
+	"	.pushsection .stapsdt.base,\"aG\",\"progbits\",.stapsdt.base,comdat\n"             \
+	"	.weak _.stapsdt.base\n"                                                            \
+	"	.hidden _.stapsdt.base\n"                                                          \
+	"_.stapsdt.base: .space 1\n"                                                               \
+	"	.size _.stapsdt.base, 1\n"                                                         \
+	"	.popsection\n"                                                                     \
 	"	.endif\n"
 
 /* Arguments are unsigned words. */

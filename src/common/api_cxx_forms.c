@@ -112,7 +112,8 @@ static void form_delete_sized_aligned(void *p, size_t size, size_t align, enum o
 
 typedef const void *nothrow_t; /* std::nothrow_t const & */
 
-FORM(void *, _ZnwmRKSt9nothrow_t, (size_t size, nothrow_t n), return form_new_nothrow(size, ORIGIN_NEW))
+FORM(void *, _ZnwmRKSt9nothrow_t, (size_t size, nothrow_t n),
+     return form_new_nothrow(size, ORIGIN_NEW))
 FORM(void *, _ZnamRKSt9nothrow_t, (size_t size, nothrow_t n),
      return form_new_nothrow(size, ORIGIN_NEW_ARRAY))
 FORM(void *, _ZnamSt11align_val_t, (size_t size, size_t align),

@@ -52,7 +52,8 @@ unsigned depot_pop(struct depots *all, unsigned cls, struct cached_block *out, u
 		return 0;
 	for (unsigned i = 0; i < b->count; i++) {
 		out[i] = b->blocks[i];
-		/* Both will be written, and others may have them: let the misses of a bundle overlap. */
+		/* Both will be written, and others may have them: let the misses of a bundle
+		 * overlap. */
 		hak_prefetch_write(out[i].state);
 		hak_prefetch_write(out[i].block);
 	}

@@ -429,8 +429,8 @@ static bool size_is_plausible(const struct free_call *call, size_t usable)
 	size_t aligned = align_up(max_size(call->bytes, 1), call->align); /* 0: it wraps */
 	if (call->bytes > usable)
 		return false;
-	return call->origin == ORIGIN_MALLOC || call->origin == ORIGIN_ANY || aligned >= usable / 2 ||
-	       usable <= 4 * HAK_MIN_ALIGN;
+	return call->origin == ORIGIN_MALLOC || call->origin == ORIGIN_ANY ||
+	       aligned >= usable / 2 || usable <= 4 * HAK_MIN_ALIGN;
 }
 
 /* Freed by a function of another family than made it? But for full checking that is only said: the
@@ -516,7 +516,9 @@ void entry_free_slow(void *p)
 
 void entry_free_sized_slow(void *p, size_t bytes, size_t align)
 {
-	const struct free_call call = { .name = "free_sized", .sized = true, .bytes = bytes, .align = align };
+	const struct free_call call = {
+		.name = "free_sized", .sized = true, .bytes = bytes, .align = align
+	};
 	entry_free_call(p, &call);
 }
 

@@ -50,8 +50,8 @@ size_t entry_usable_bytes(const void *p, const char *doing);
 /* Usable bytes of a block made for `bytes`; `bytes` if there can be none. */
 size_t entry_good_bytes(size_t bytes);
 
-/* No machine of ours has more than 56 bits of addresses (x86_64 with five levels of page tables): what
- * is larger is refused without asking the kernel, and without giving up what is kept. */
+/* No machine of ours has more than 56 bits of addresses (x86_64 with five levels of page tables):
+ * what is larger is refused without asking the kernel, and without giving up what is kept. */
 HAK_INLINE bool entry_size_is_possible(size_t bytes)
 {
 	return bytes <= (size_t)1 << 56;

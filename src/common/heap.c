@@ -230,7 +230,8 @@ static bool should_retire_locked(const struct heap *h, const struct slab *s)
 
 /* ---- blocks in */
 
-unsigned heap_sound_entries(unsigned cls, struct cached_block *entries, unsigned n, const char *going)
+unsigned heap_sound_entries(unsigned cls, struct cached_block *entries, unsigned n,
+			    const char *going)
 {
 	unsigned sound = HAKMEM_CHECKS ? slab_sound_run(cls, entries, n) : n;
 	for (unsigned i = sound; i < n; i++) {
@@ -242,8 +243,8 @@ unsigned heap_sound_entries(unsigned cls, struct cached_block *entries, unsigned
 	return sound;
 }
 
-/* Before entries lead to slabs. On their way into a depot they are not looked at, and on that out of
- * it they come by here, or by the bin that hands them out. */
+/* Before entries lead to slabs. On their way into a depot they are not looked at, and on that out
+ * of it they come by here, or by the bin that hands them out. */
 static unsigned sound_for_slabs(unsigned cls, struct cached_block *entries, unsigned n)
 {
 	return heap_sound_entries(cls, entries, n, "found when it was returned to its slab");

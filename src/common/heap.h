@@ -65,7 +65,8 @@ unsigned heap_take(struct heap *h, unsigned cls, struct cached_block *out, unsig
 
 /* Drop those of n entries that are not what a cache of the class may hold, and report each;
  * `going` says when they were found. Returns how many are left. */
-unsigned heap_sound_entries(unsigned cls, struct cached_block *entries, unsigned n, const char *going);
+unsigned heap_sound_entries(unsigned cls, struct cached_block *entries, unsigned n,
+			    const char *going);
 
 /* Return n <= TCACHE_SLOTS blocks of one class to their slabs, whosever they are; blocks[] is
  * used up. h may be NULL: all are then treated as remote. Locks heaps. */

@@ -11,7 +11,8 @@ enum origin {
 	ORIGIN_MALLOC, /* and all of C */
 	ORIGIN_NEW,
 	ORIGIN_NEW_ARRAY,
-	ORIGIN_ANY, /* not known: the program has replaced some of the operators, or it was noted down */
+	/* Not known: the program has replaced some of the operators, or it was noted down. */
+	ORIGIN_ANY,
 };
 
 /* May what `made` a block be undone by `freed`? */
@@ -33,7 +34,7 @@ struct history {
 	size_t bytes; /* asked for */
 	enum origin origin;
 	bool freed;
-	bool early; /* allocated while the process was set up: the loader's and the C library's own */
+	bool early; /* of the process's set-up: the loader's and the C library's own */
 	uint32_t allocated_by, freed_by; /* threads, as the kernel numbers them */
 	struct stack allocated_at, freed_at;
 };

@@ -336,8 +336,8 @@ static void unmap_all(struct list_node *gone)
 		unmap(LIST_ENTRY(n, struct huge, link));
 }
 
-/* What `get`, os_map() or os_reserve(), has of the kernel, charged for so many bytes, its units ready
- * to be entered. NULL: none. */
+/* What `get`, os_map() or os_reserve(), has of the kernel, charged for so many bytes, its units
+ * ready to be entered. NULL: none. */
 static void *get_charged(void *(*get)(size_t bytes, size_t align), size_t bytes, size_t align,
 			 size_t charge)
 {

@@ -221,9 +221,11 @@ static void explain_bad_value(const struct options_entry *o, const char *s)
 	} else if (o->knob != 0) {
 		const struct hak_knob_info *info = knob_info((enum hak_knob)(o->knob - 1));
 		for (unsigned i = 0; i < info->ncandidates; i++)
-			text_printf(&wanted, "%s%d", i == 0 ? "one of " : ", ", info->candidates[i]);
+			text_printf(&wanted, "%s%d", i == 0 ? "one of " : ", ",
+				    info->candidates[i]);
 	} else if (o->bytes != NULL) {
-		text_printf(&wanted, "a size such as 512M or 2G, at least 1M, or 1%% to 100%% of memory");
+		text_printf(&wanted,
+			    "a size such as 512M or 2G, at least 1M, or 1%% to 100%% of memory");
 	} else {
 		text_printf(&wanted, "a number from %d to %d", o->min, o->max);
 	}

@@ -22,8 +22,8 @@
 enum {
 	/* A process with less to give back than this never gets the thread. */
 	START_BYTES = 4 << 20,
-	/* A pass lasts so long at most: when all but a millisecond is over, it ends with the step it
-	 * is in and one of each other kind, all well below that. */
+	/* A pass lasts so long at most: when all but a millisecond is over, it ends with the step
+	 * it is in and one of each other kind, all well below that. */
 	PASS_BUDGET_NS = 5000000,
 	LAST_STEPS_NS = 1000000,
 	PAUSE_BUSY_MS = 10,     /* between passes while more is due */
@@ -229,7 +229,8 @@ void purge_for_limit(void)
 	struct slow_scope scope;
 	if (slow_enter(&scope)) {
 		limit_update_pressure();
-		while (limit_is_due() && pass((struct heap_maintenance){ .min_run_pages = 1 }) == REST_NOW)
+		while (limit_is_due() &&
+		       pass((struct heap_maintenance){ .min_run_pages = 1 }) == REST_NOW)
 			;
 		limit_looked();
 	}

@@ -61,10 +61,12 @@ static void report_begin(struct report *r, const char *prefix)
 
 static void text_advice(struct text *t)
 {
-	text_printf(t, "  what to do: look at the code of the stacks above (addr2line -fe MODULE OFFSET)");
+	text_printf(t, "  what to do: look at the code of the stacks above "
+		       "(addr2line -fe MODULE OFFSET)");
 	if (!options.check_full)
-		text_printf(t, ". HAKMEM_CHECK=full also says where the block was allocated and freed;\n"
-			       "  in production HAKMEM_SAMPLE_GUARD=100000 does so for one block in 100000");
+		text_printf(t, ". HAKMEM_CHECK=full also says where the block was allocated and "
+			       "freed;\n  in production HAKMEM_SAMPLE_GUARD=100000 does so for "
+			       "one block in 100000");
 	if (!options.on_error_report)
 		text_printf(t, ".\n  HAKMEM_ON_ERROR=report goes on after a report");
 	text_printf(t, "\n");
@@ -257,7 +259,8 @@ static void in_freed_huge(uintptr_t addr, const struct huge_place *place, const 
 	bool starts = addr % HAK_UNIT_BYTES == 0;
 	struct report r;
 	report_begin(&r, starts ? "TLS_SLL_DOUBLE_FREE" : "TLS_SLL_PUSH_MISALIGNED");
-	text_printf(&r.text, "%s(%p): %s: it lies in %zu bytes of freed huge blocks that start at %p\n",
+	text_printf(&r.text,
+		    "%s(%p): %s: it lies in %zu bytes of freed huge blocks that start at %p\n",
 		    doing, (void *)addr, starts ? "already free" : "no start of a block",
 		    place->bytes, (void *)place->base);
 	text_place(&r.text, addr);
@@ -273,16 +276,16 @@ static void nowhere(uintptr_t addr, const char *doing)
 		bool starts = addr % HAK_UNIT_BYTES == tag_colour(tag) || was <= HAK_CLASS_COUNT;
 		report_begin(&r, starts ? "TLS_SLL_DOUBLE_FREE" : "TLS_SLL_PUSH_NO_SS");
 		text_printf(&r.text,
-			    "%s(%p): already free: memory that held %s lay here, but they are freed and "
-			    "it has been given back\n",
+			    "%s(%p): already free: memory that held %s lay here, but they are "
+			    "freed and it has been given back\n",
 			    doing, (void *)addr,
 			    was <= HAK_CLASS_COUNT ? "small blocks" : "large blocks");
 	} else {
 		report_begin(&r, "TLS_SLL_PUSH_NO_SS");
 		text_printf(&r.text,
-			    "%s(%p): not ours: no slab, span or mapping of this allocator holds this "
-			    "address or did before\n  it is a stack, global or foreign address, or was "
-			    "computed wrongly\n",
+			    "%s(%p): not ours: no slab, span or mapping of this allocator holds "
+			    "this address or did before\n  it is a stack, global or foreign "
+			    "address, or was computed wrongly\n",
 			    doing, (void *)addr);
 	}
 	text_place(&r.text, addr);
@@ -489,7 +492,8 @@ void report_bad_entry(unsigned cls, const struct cached_block *e, const char *go
 				cls, e->block, at.into, live_or_free(s, at.index), class_bytes(cls),
 				going);
 		else
-			text_printf(&r.text, "a cache of class %u holds %p, which is not free: %s\n", cls,
+			text_printf(&r.text,
+				    "a cache of class %u holds %p, which is not free: %s\n", cls,
 				    e->block, going);
 		text_printf(&r.text,
 			    "  expected state %u at %p, found state %u; the entry's is at %p\n",
@@ -553,8 +557,8 @@ void report_overrun(uintptr_t block, const struct history *h, uintptr_t at, cons
 		text_printf(&r.text, "byte %zu before the live %zu-byte block %p was written: %s\n",
 			    block - at, h->bytes, (void *)block, how);
 	else
-		text_printf(&r.text, "byte %zu of the %s %zu-byte block %p was written: %s\n", at - block,
-			    h->freed ? "freed" : "live", h->bytes, (void *)block, how);
+		text_printf(&r.text, "byte %zu of the %s %zu-byte block %p was written: %s\n",
+			    at - block, h->freed ? "freed" : "live", h->bytes, (void *)block, how);
 	text_printf(&r.text, "  address %p; found 0x%02x there\n", (void *)at,
 		    *(const unsigned char *)at);
 	text_place(&r.text, block);
@@ -565,8 +569,8 @@ void report_use_after_free(uintptr_t block, const struct history *h, uintptr_t a
 {
 	struct report r;
 	report_begin(&r, "HAK_USE_AFTER_FREE");
-	text_printf(&r.text, "byte %zu of the freed %zu-byte block %p was written: %s\n", at - block,
-		    h->bytes, (void *)block, how);
+	text_printf(&r.text, "byte %zu of the freed %zu-byte block %p was written: %s\n",
+		    at - block, h->bytes, (void *)block, how);
 	text_printf(&r.text, "  address %p; found 0x%02x there\n", (void *)at,
 		    *(const unsigned char *)at);
 	text_place(&r.text, block);

@@ -180,8 +180,8 @@ static void frames_text(struct text *t, const struct stack *s, unsigned most, co
 	memset(&p, 0, sizeof(p));
 	p.stack = s;
 	maps_each(buf, sizeof(buf), places_line, &p);
-	for (unsigned i = own_frames(&p), n = 0; i < STACK_FRAMES_MAX && s->frames[i] != 0 && n < most;
-	     i++, n++) {
+	for (unsigned i = own_frames(&p), n = 0;
+	     i < STACK_FRAMES_MAX && s->frames[i] != 0 && n < most; i++, n++) {
 		text_printf(t, "%s%p", before, (void *)s->frames[i]);
 		if (p.base[i] != 0)
 			text_printf(t, " %s+0x%lx", p.name[i],

@@ -175,7 +175,8 @@ void *tcache_refill(struct tcache *tc, unsigned cls)
 	do { /* again, if blocks were there but none of them is sound */
 		n = heap_take(tc->heap, cls, first, tc->bundle[cls]);
 		fault_spoil(cls, first, n);
-		set_count(tc, cls, heap_sound_entries(cls, first, n, "found when it was to be handed out"));
+		set_count(tc, cls,
+			  heap_sound_entries(cls, first, n, "found when it was to be handed out"));
 	} while (HAK_UNLIKELY(n > 0 && tcache_count(tc, cls) == 0));
 	p = tcache_pop(tc, cls);
 	trace_pop(cls, p);

@@ -101,7 +101,9 @@ static inline void sim_init(struct sim *w, uint64_t seed, int64_t noise_ppm)
 static inline int64_t sim_noise(struct sim *w, int64_t bound_ppm)
 {
 	w->rng = w->rng * 6364136223846793005u + 1442695040888963407u;
-	return bound_ppm == 0 ? 0 : (int64_t)((w->rng >> 33) % (uint64_t)(2 * bound_ppm + 1)) - bound_ppm;
+	return bound_ppm == 0
+		       ? 0
+		       : (int64_t)((w->rng >> 33) % (uint64_t)(2 * bound_ppm + 1)) - bound_ppm;
 }
 
 static inline int64_t sim_speed(const struct sim *w)
@@ -121,8 +123,9 @@ static inline int64_t sim_step(struct sim *w)
 	int64_t speed = sim_speed(w);
 	struct ace_sample sample = w->sample;
 	if (sample.ops_per_s > 0) {
-		sample.ops_per_s = (uint64_t)ppm_mul((int64_t)sample.ops_per_s,
-						     ppm_mul(speed, PPM + sim_noise(w, w->noise_ppm)));
+		sample.ops_per_s =
+			(uint64_t)ppm_mul((int64_t)sample.ops_per_s,
+					  ppm_mul(speed, PPM + sim_noise(w, w->noise_ppm)));
 		sample.ops_per_cpu_s = sample.ops_per_s;
 	}
 	w->now_ns += SIM_STEP_NS;

@@ -19,9 +19,10 @@ static int32_t in_force(enum hak_knob k)
 static void everything_at_default(const char *when)
 {
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
-		for (unsigned c = 0; c < (knob_info((enum hak_knob)k)->per_class ? ACE_CLASSES : 1u); c++)
-			CHECK(w.value[k][c] == sim_default((enum hak_knob)k), "%s: %s[%u] is at %d", when,
-			      ace_knob_name(k), c, w.value[k][c]);
+		for (unsigned c = 0;
+		     c < (knob_info((enum hak_knob)k)->per_class ? ACE_CLASSES : 1u); c++)
+			CHECK(w.value[k][c] == sim_default((enum hak_knob)k), "%s: %s[%u] is at %d",
+			      when, ace_knob_name(k), c, w.value[k][c]);
 }
 
 static void speed(enum hak_knob k, int32_t value, int64_t ppm)
@@ -57,11 +58,13 @@ static void default_stays_where_it_is_best(void)
 		measured_world();
 		for (unsigned n = 1; n <= steps; n++) {
 			sum += sim_step(&w);
-			CHECK(w.value[HAK_KNOB_TCACHE_CAPACITY][1] > 8, "seed %u, step %u: capacity %d",
-			      (unsigned)seed, n, w.value[HAK_KNOB_TCACHE_CAPACITY][1]);
+			CHECK(w.value[HAK_KNOB_TCACHE_CAPACITY][1] > 8,
+			      "seed %u, step %u: capacity %d", (unsigned)seed, n,
+			      w.value[HAK_KNOB_TCACHE_CAPACITY][1]);
 			/* Not 2 % below the default, at any time. */
-			if (!CHECK(sum >= (int64_t)n * (PPM - PPM / 50), "seed %u, step %u: %lld ppm",
-				   (unsigned)seed, n, (long long)(sum / n)))
+			if (!CHECK(sum >= (int64_t)n * (PPM - PPM / 50),
+				   "seed %u, step %u: %lld ppm", (unsigned)seed, n,
+				   (long long)(sum / n)))
 				return;
 		}
 	}
@@ -147,7 +150,8 @@ static void idle_is_not_judged(void)
 		w.sample.ops_per_s = n / 10 % 2 == 0 ? SIM_OPS_PER_S : n % 3 == 0 ? 0 : 5000;
 		run(1);
 		if (w.sample.ops_per_s < SIM_OPS_PER_S)
-			CHECK(w.ace.explorer.reward_ppm == -1 && w.ace.explorer.trial.phase == ACE_NO_TRIAL,
+			CHECK(w.ace.explorer.reward_ppm == -1 &&
+				      w.ace.explorer.trial.phase == ACE_NO_TRIAL,
 			      "step %u was judged", n);
 	}
 	everything_at_default("after bursts");
@@ -417,7 +421,8 @@ static void delay_stays_where_it_is_of_use(void)
 	sim_init(&w, 1, 0);
 	w.sample.returned_bytes_per_s = 1 << 20;
 	run(1000);
-	CHECK_U64(w.moves[HAK_KNOB_PURGE_DELAY_MS] % 2, 0, "where little goes back there is no trial of it");
+	CHECK_U64(w.moves[HAK_KNOB_PURGE_DELAY_MS] % 2, 0,
+		  "where little goes back there is no trial of it");
 	CHECK_I64(w.ace.early.phase, ACE_EARLY_WATCHING, "phase");
 }
 

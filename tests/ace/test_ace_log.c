@@ -26,7 +26,8 @@ static struct ace_decision decision(uint32_t what, uint32_t cls, int32_t from, i
 static void promised_lines(void)
 {
 	struct ace_sample s = { .llc_miss_ppm = 120000, .backlog = 45 };
-	struct ace_decision diet = decision(HAK_KNOB_DIET_FACTOR, 0, 100, 75, ACE_BECAUSE_LLC_MISSES);
+	struct ace_decision diet =
+		decision(HAK_KNOB_DIET_FACTOR, 0, 100, 75, ACE_BECAUSE_LLC_MISSES);
 	struct ace_decision drain = decision(HAK_KNOB_DRAIN_THRESHOLD, 3, 128, 64,
 					     ACE_BECAUSE_HIGH_BACKLOG);
 	begin();

@@ -80,10 +80,10 @@ static void round_trip(void)
 	CHECK(lines_used > 2, "%u lines used", lines_used);
 	CHECK_I64(w.value[HAK_KNOB_HUGE_PAGES][0], HUGE_PAGES_ALWAYS, "setting in force");
 	for (unsigned i = 0; i < 3; i++) {
-		CHECK_I64(w.ace.explorer.learners[HAK_KNOB_HUGE_PAGES].ucb.weight[i], first.ucb.weight[i],
-			  "weight");
-		CHECK_I64(w.ace.explorer.learners[HAK_KNOB_HUGE_PAGES].ucb.reward[i], first.ucb.reward[i],
-			  "reward");
+		CHECK_I64(w.ace.explorer.learners[HAK_KNOB_HUGE_PAGES].ucb.weight[i],
+			  first.ucb.weight[i], "weight");
+		CHECK_I64(w.ace.explorer.learners[HAK_KNOB_HUGE_PAGES].ucb.reward[i],
+			  first.ucb.reward[i], "reward");
 	}
 	/* Another program's lines stay, one's own are replaced. */
 	CHECK_I64(ace_playbook_save(&book, path, "other.m1", &w.ace), 0, "save");
@@ -125,15 +125,21 @@ static void hostile_content(void)
 	learn_something();
 	for (unsigned n = 0; n < test_scaled(2000, 200); n++) {
 		static const char *const lines[] = {
-			"adopt k.m1 huge_pages 77\n", "adopt k.m1 huge_pages\n", "adopt k.m1 \n", "\n",
-			"learnt k.m1 huge_pages 9 1 1\n", "learnt k.m1 huge_pages 7 1 1\n",
+			"adopt k.m1 huge_pages 77\n",
+			"adopt k.m1 huge_pages\n",
+			"adopt k.m1 \n",
+			"\n",
+			"learnt k.m1 huge_pages 9 1 1\n",
+			"learnt k.m1 huge_pages 7 1 1\n",
 			"learnt k.m1 huge_pages 1 99999999999999999999 1\n",
 			"learnt k.m1 huge_pages 1 1000000000000000000 9223372036854775807\n",
-			"adopt k.m1 tcache_capacity 8\n", "adopt k.m1 purge_delay_ms 2147483648\n"
+			"adopt k.m1 tcache_capacity 8\n",
+			"adopt k.m1 purge_delay_ms 2147483648\n"
 		};
 		book.length = 0;
 		for (unsigned i = 0; i < 6; i++) {
-			const char *l = lines[test_random(&rng) % (sizeof(lines) / sizeof(lines[0]))];
+			const char *l =
+				lines[test_random(&rng) % (sizeof(lines) / sizeof(lines[0]))];
 			memcpy(book.text + book.length, l, strlen(l));
 			book.length += strlen(l);
 		}
@@ -157,7 +163,8 @@ static void never_too_long(void)
 		loads(NULL);
 		CHECK(ace_playbook_recall(&book, key, &w.ace, used), "program %u is not in it", n);
 	}
-	CHECK(!ace_playbook_recall(&book, "program0.m1.t1.r0", &w.ace, used), "nothing was dropped");
+	CHECK(!ace_playbook_recall(&book, "program0.m1.t1.r0", &w.ace, used),
+	      "nothing was dropped");
 }
 
 static void unsafe_files(void)
@@ -199,7 +206,8 @@ static void key_of_any_name(void)
 	struct ace_sample s = { .live_bytes = 5 << 20, .heaps = 9, .backlog = 1 };
 	ace_playbook_key(key, "a b\n\xff/..", &s);
 	CHECK(strcmp(key, "a_b___...m11.t3.r1") == 0, "key \"%s\"", key);
-	ace_playbook_key(key, "an-extremely-long-program-name-that-nobody-would-want-to-type-twice", &s);
+	ace_playbook_key(key, "an-extremely-long-program-name-that-nobody-would-want-to-type-twice",
+			 &s);
 	CHECK(strlen(key) < ACE_KEY_BYTES && strstr(key, ".m11.t3.r1") != NULL, "key \"%s\"", key);
 }
 
@@ -211,10 +219,12 @@ static void advice(void)
 	text_init(&t, buf, sizeof(buf));
 	ace_advise(&t, &w.ace);
 	CHECK(t.length == 0, "advice on defaults: %s", buf);
-	ace_explorer_adopt(&w.ace.explorer, &w.ace.settings, HAK_KNOB_HUGE_PAGES, HUGE_PAGES_ALWAYS);
+	ace_explorer_adopt(&w.ace.explorer, &w.ace.settings, HAK_KNOB_HUGE_PAGES,
+			   HUGE_PAGES_ALWAYS);
 	ace_explorer_adopt(&w.ace.explorer, &w.ace.settings, HAK_KNOB_PURGE_DELAY_MS, 1);
 	ace_advise(&t, &w.ace);
-	CHECK(strcmp(buf, "HAKMEM_PURGE_DELAY_MS=10 HAKMEM_HUGE_PAGES=always") == 0, "advice \"%s\"", buf);
+	CHECK(strcmp(buf, "HAKMEM_PURGE_DELAY_MS=10 HAKMEM_HUGE_PAGES=always") == 0,
+	      "advice \"%s\"", buf);
 }
 
 /* A trace's file: ours until somebody closes it and the number is another file's. */

@@ -95,8 +95,8 @@ static void churn_until(const char *words, unsigned times)
 		churn();
 		collect();
 	} while (count(words) < times && waiting());
-	CHECK(count(words) >= times, "\"%s\" %u times; standard error has:\n%.900s", words, count(words),
-	      text);
+	CHECK(count(words) >= times, "\"%s\" %u times; standard error has:\n%.900s", words,
+	      count(words), text);
 }
 
 static void all_at_default(void)
@@ -104,8 +104,8 @@ static void all_at_default(void)
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
 		const struct hak_knob_info *info = knob_info((enum hak_knob)k);
 		for (unsigned c = 0; c <= (info->per_class ? HAK_CLASS_COUNT : 0u); c++)
-			CHECK_I64(knob_get((enum hak_knob)k, c), info->candidates[info->default_index],
-				  info->name);
+			CHECK_I64(knob_get((enum hak_knob)k, c),
+				  info->candidates[info->default_index], info->name);
 	}
 }
 
@@ -185,8 +185,8 @@ static void stopped_by(const char *words)
 	for (unsigned i = 0; i < 50; i++)
 		churn();
 	stop_catching();
-	CHECK(count("[ACE] Stopped: ") == 1 && count(words) == 1, "expected one \"%s\"; found:\n%.900s",
-	      words, text);
+	CHECK(count("[ACE] Stopped: ") == 1 && count(words) == 1,
+	      "expected one \"%s\"; found:\n%.900s", words, text);
 	all_at_default();
 }
 
@@ -288,7 +288,8 @@ static void survives_fork(void)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	stop_catching();
-	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child's wait status %#x", (unsigned)status);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "child's wait status %#x",
+	      (unsigned)status);
 }
 
 /* Not asked for, not there. */

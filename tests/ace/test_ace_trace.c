@@ -117,8 +117,8 @@ static void replays(const char *text, size_t length)
 {
 	struct ace_replay r;
 	ace_replay(&r, &replayed, text, length);
-	CHECK(r.error == NULL, "line %llu: %s; made instead: %s", (unsigned long long)r.line, r.error,
-	      r.found);
+	CHECK(r.error == NULL, "line %llu: %s; made instead: %s", (unsigned long long)r.line,
+	      r.error, r.found);
 	CHECK(r.samples > 500 && r.decisions > 100, "%llu samples, %llu decisions",
 	      (unsigned long long)r.samples, (unsigned long long)r.decisions);
 }
@@ -137,7 +137,8 @@ static void fresh(void)
 			sscanf(p, "decision %*u %*s %*u %*d %*d %u", &found);
 			met = found == reason;
 		}
-		CHECK(met, "no decision because of \"%s\"", ace_reason_text((enum ace_reason)reason));
+		CHECK(met, "no decision because of \"%s\"",
+		      ace_reason_text((enum ace_reason)reason));
 	}
 }
 

@@ -38,7 +38,8 @@ static int64_t published_bound(const int64_t *means, uint32_t narms, int64_t pla
 	for (uint32_t i = 0; i < narms; i++) {
 		int64_t gap = best - means[i];
 		if (gap > 0)
-			bound += 8 * ppm_ln(plays * PPM) * PPM / gap + ppm_mul(one_and_pi2_thirds, gap);
+			bound += 8 * ppm_ln(plays * PPM) * PPM / gap +
+				 ppm_mul(one_and_pi2_thirds, gap);
 	}
 	return bound;
 }
@@ -71,12 +72,13 @@ static void ucb1_regret(void)
 			int64_t sum = 0, bound = published_bound(arm_sets[s], narms, lengths[l]);
 			for (unsigned run = 0; run < runs; run++)
 				sum += regret(arm_sets[s], narms, lengths[l]);
-			CHECK(sum / runs <= bound, "arms %u, %lld plays: regret %lld ppm, bound %lld", s,
+			CHECK(sum / runs <= bound,
+			      "arms %u, %lld plays: regret %lld ppm, bound %lld", s,
 			      (long long)lengths[l], (long long)(sum / runs), (long long)bound);
 			/* And it learns: far better than playing all arms alike. */
 			if (lengths[l] >= 1000 && s == 0)
-				CHECK(sum / runs < lengths[l] * 150000 / 2, "no learning: regret %lld",
-				      (long long)(sum / runs));
+				CHECK(sum / runs < lengths[l] * 150000 / 2,
+				      "no learning: regret %lld", (long long)(sum / runs));
 		}
 	}
 }
@@ -91,8 +93,10 @@ static void index_by_hand(void)
 	ace_ucb_add(&u, 1, PPM);
 	ace_ucb_add(&u, 1, PPM / 2);
 	/* sqrt(2 ln 4 / 2) = 1.177410 */
-	CHECK(llabs(ace_ucb_index(&u, 0) - 1677410) < 5, "index %lld", (long long)ace_ucb_index(&u, 0));
-	CHECK(llabs(ace_ucb_index(&u, 1) - 1927410) < 5, "index %lld", (long long)ace_ucb_index(&u, 1));
+	CHECK(llabs(ace_ucb_index(&u, 0) - 1677410) < 5, "index %lld",
+	      (long long)ace_ucb_index(&u, 0));
+	CHECK(llabs(ace_ucb_index(&u, 1) - 1927410) < 5, "index %lld",
+	      (long long)ace_ucb_index(&u, 1));
 	CHECK_U64(ace_ucb_pick(&u, ACE_ALL_ARMS), 1, "pick");
 	CHECK_U64(ace_ucb_pick(&u, 1), 0, "pick of the only one eligible");
 	ace_ucb_shift(&u, -PPM / 4);
@@ -165,7 +169,9 @@ static void budget_holds(void)
 			int64_t base = 600000, worst = (int64_t)(test_random(&rng) % 600000);
 			owed += base;
 			if (ace_budget_allows(&b, worst, 0, 0, base)) {
-				int64_t reward = seed % 2 ? worst : narrow((base + worst) / 2, (base - worst) / 2);
+				int64_t reward =
+					seed % 2 ? worst
+						 : narrow((base + worst) / 2, (base - worst) / 2);
 				sum += reward;
 				trials++;
 				ace_budget_other_played(&b, reward, base);

@@ -3,55 +3,18 @@
  * standard defines by them must go through the program's, whichever side they are called from.
  */
 #include <initializer_list>
-#include <new>
 
-#include "api.h"
-
-static const uint64_t magic = 0x6d795f6172726179ull;
-
-/* In front of each block that the program's operator new[] gives out. */
-struct alignas(16) prefix {
-	uint64_t magic;
-};
-
-static unsigned long news, deletes;
-static bool refuse;
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wsized-deallocation"
-#endif
+#include "replaced_operators.h"
 
 void *operator new[](size_t n)
 {
-	prefix *p = refuse ? nullptr : static_cast<prefix *>(malloc(sizeof(prefix) + n));
-	if (!p)
-		throw std::bad_alloc();
-	p->magic = magic;
-	news++;
-	return p + 1;
+	return prefixed_new(n);
 }
 
 void operator delete[](void *block) noexcept
 {
-	prefix *p = static_cast<prefix *>(block) - 1;
-	CHECK(p->magic == magic, "operator delete[](%p): not from the program's new[]", block);
-	p->magic = 0;
-	deletes++;
-	free(p);
+	prefixed_delete(block);
 }
-
-#define EXPECT_REPLACED(allocate, release)                                                       \
-	do {                                                                                     \
-		const unsigned long news_ = news, deletes_ = deletes;                            \
-		void *p = test_opaque(allocate);                                                 \
-		REQUIRE(p, #allocate " returned NULL");                                          \
-		test_fill(p, n, n);                                                              \
-		CHECK_U64(news - news_, 1, #allocate ": calls of the program's new[]");          \
-		if (news == news_) /* or delete[] would read what lies in front */               \
-			break;                                                                   \
-		release;                                                                         \
-		CHECK_U64(deletes - deletes_, 1, #release ": calls of the program's delete[]");  \
-	} while (0)
 
 static void case_forms_call_the_basic_ones()
 {

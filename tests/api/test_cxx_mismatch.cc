@@ -172,7 +172,8 @@ static void expect_line(const char *name, const char *family)
 	snprintf(from, sizeof(from), " comes from %s; ", family);
 	CHECK(strncmp(said, begin, strlen(begin)) == 0, "expected %s, found:\n%.600s", begin, said);
 	CHECK(strstr(said, from) != nullptr, "expected \"%s\", found:\n%.600s", from, said);
-	CHECK(called && strstr(called, "test_cxx_mismatch"), "it names no code of ours:\n%.600s", said);
+	CHECK(called && strstr(called, "test_cxx_mismatch"), "it names no code of ours:\n%.600s",
+	      said);
 	CHECK(end && end[1] == 0, "expected one line, found:\n%.600s", said);
 }
 
@@ -208,7 +209,8 @@ static void case_each_mismatch()
 	for (const maker &m : makers)
 		for (const ender &e : enders)
 			for (size_t n : large_sizes) {
-				if (fits(m, e) || (test_under_qemu() && n != 200000 && n != 3u << 20))
+				if (fits(m, e) ||
+				    (test_under_qemu() && n != 200000 && n != 3u << 20))
 					continue;
 				in_child([&] { use(m, e, n); });
 				expect_line(e.name, m.family);
@@ -232,7 +234,8 @@ static void case_other_thread()
 		void *p = test_opaque(::operator new(200000));
 		std::thread([&] {
 			free(p);
-			(void)test_opaque(p); /* no tail call, which would take this frame's place */
+			/* No tail call, which would take this frame's place. */
+			(void)test_opaque(p);
 		}).join();
 	});
 	expect_line("free", "operator new");

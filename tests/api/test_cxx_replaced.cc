@@ -5,72 +5,21 @@
  * stay the allocator's.
  */
 #include <memory>
-#include <new>
 #include <sstream>
 #include <string>
 #include <vector>
 
-#include "api.h"
-
-static const uint64_t magic = 0x6d795f6f776e5f31ull;
-
-/* In front of each block that the program's operator new gives out. */
-struct alignas(16) prefix {
-	uint64_t magic;
-};
-
-static unsigned long news, deletes;
-static bool refuse;
-
-/* GCC advises against just this. */
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wsized-deallocation"
-#endif
+#include "replaced_operators.h"
 
 void *operator new(size_t n)
 {
-	if (refuse)
-		throw std::bad_alloc();
-	prefix *p = static_cast<prefix *>(malloc(sizeof(prefix) + n));
-	if (!p)
-		throw std::bad_alloc();
-	p->magic = magic;
-	__atomic_add_fetch(&news, 1, __ATOMIC_RELAXED);
-	return p + 1;
+	return prefixed_new(n);
 }
 
 void operator delete(void *block) noexcept
 {
-	if (!block)
-		return;
-	prefix *p = static_cast<prefix *>(block) - 1;
-	CHECK(p->magic == magic, "operator delete(%p): not from the program's new",
-	      block);
-	p->magic = 0;
-	__atomic_add_fetch(&deletes, 1, __ATOMIC_RELAXED);
-	free(p);
+	prefixed_delete(block);
 }
-
-/* One block of the program's: made and gone, each once. */
-static void expect_replaced(unsigned long news_before,
-			    unsigned long deletes_before, const char *what)
-{
-	CHECK(news - news_before == 1, "%s: expected 1 call of new, found %lu",
-	      what, news - news_before);
-	CHECK(deletes - deletes_before == 1,
-	      "%s: expected 1 call of delete, found %lu", what,
-	      deletes - deletes_before);
-}
-
-#define EXPECT_REPLACED(allocate, release)                                   \
-	do {                                                                 \
-		const unsigned long news_ = news, deletes_ = deletes;        \
-		void *p = test_opaque(allocate);                             \
-		REQUIRE(p, #allocate " returned NULL");                      \
-		test_fill(p, n, n);                                          \
-		release;                                                     \
-		expect_replaced(news_, deletes_, #allocate ", " #release);   \
-	} while (0)
 
 static void case_forms_call_the_basic_ones()
 {

@@ -199,14 +199,16 @@ static void many_threads_end(void)
 
 	pthread_barrier_init(&all_freed, NULL, CACHING_THREADS + 1);
 	for (unsigned i = 0; i < CACHING_THREADS; i++)
-		REQUIRE(pthread_create(&t[i], NULL, free_into_caches, NULL) == 0, "pthread_create failed");
+		REQUIRE(pthread_create(&t[i], NULL, free_into_caches, NULL) == 0,
+			"pthread_create failed");
 	pthread_barrier_wait(&all_freed);
 	full = api_rss_bytes();
 	for (unsigned i = 0; i < CACHING_THREADS; i++)
 		pthread_join(t[i], NULL);
 	api_sleep_ms(IDLE_MS);
 	rss = api_rss_bytes();
-	test_say("RSS %zu KiB before, %zu KiB with %zu KiB in caches, %zu KiB %d ms after the threads ended",
+	test_say("RSS %zu KiB before, %zu KiB with %zu KiB in caches, %zu KiB %d ms after the "
+		 "threads ended",
 		 before >> 10, full >> 10, freed >> 10, rss >> 10, (int)IDLE_MS);
 	CHECK(rss <= before + freed / 4, "expected <= %zu KiB, found %zu KiB",
 	      (before + freed / 4) >> 10, rss >> 10);

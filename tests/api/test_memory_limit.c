@@ -1,13 +1,11 @@
 /*
  * HAKMEM_LIMIT and HAKMEM_HARD_LIMIT as a program in a container meets them.
  *
- * The program runs itself, with its settings in the environment, as a hog: it fills memory with small
- * blocks, frees them, and at once fills as much with huge ones, several times. What it has alive
- * fits a group of GROUP_MIB; with what the allocator keeps of freed memory it does not, and the kernel
- * would kill it.
+ * The program runs itself, with its settings in the environment, as a hog: it fills memory with
+ * small blocks, frees them, and at once fills as much with huge ones, several times. What it has
+ * alive fits a group of GROUP_MIB; with what the allocator keeps of freed memory it does not, and
+ * the kernel would kill it.
  */
-#include <sys/resource.h>
-
 #include "api.h"
 
 enum { MIB = 1 << 20, GROUP_MIB = 256, LIVE_MIB = 160, SMALL = 3000, HUGE = 2000000, ROUNDS = 2 };
@@ -40,7 +38,7 @@ static int hog(void)
 		fill_and_free(HUGE);
 	}
 	getrusage(RUSAGE_SELF, &usage);
-	printf("%ld\n", usage.ru_maxrss);
+	fprintf(stderr, "%ld\n", usage.ru_maxrss);
 	return 0;
 }
 
@@ -68,42 +66,38 @@ static int until_null(void)
 	if (p == NULL)
 		return 2;
 	free(p);
-	printf("%zu\n", bytes / 1024);
+	fprintf(stderr, "%zu\n", bytes / 1024);
 	return 0;
 }
 
 /* ---- running it */
 
 struct run {
+	const char *what, *setting; /* NULL: none */
 	int status;
-	long kib; /* what it printed */
+	long kib; /* what it said */
 };
+
+static char said[1024];
+
+static void become(void *arg)
+{
+	const struct run *r = arg;
+	char *args[] = { self, (char *)(uintptr_t)r->what, NULL };
+
+	if (r->setting != NULL)
+		putenv((char *)(uintptr_t)r->setting);
+	execv(self, args);
+	_exit(4);
+}
 
 /* Run ourselves as `what`, with `setting`. */
 static struct run run_as(const char *what, const char *setting)
 {
-	struct run r = { -1, -1 };
-	char text[64] = "", *args[] = { self, (char *)(uintptr_t)what, NULL };
-	int fds[2];
-	pid_t pid;
+	struct run r = { .what = what, .setting = setting };
 
-	REQUIRE(pipe(fds) == 0, "no pipe");
-	pid = fork();
-	REQUIRE(pid >= 0, "no child");
-	if (pid == 0) {
-		dup2(fds[1], STDOUT_FILENO);
-		close(fds[0]);
-		if (setting != NULL)
-			putenv((char *)(uintptr_t)setting);
-		execv(self, args);
-		_exit(4);
-	}
-	close(fds[1]);
-	if (read(fds[0], text, sizeof(text) - 1) > 0)
-		r.kib = atol(text);
-	close(fds[0]);
-	while (waitpid(pid, &r.status, 0) < 0 && errno == EINTR)
-		;
+	r.status = api_hear_child(become, &r, said, sizeof(said));
+	r.kib = atol(said);
 	return r;
 }
 
@@ -118,11 +112,12 @@ static void soft_limit(void)
 {
 	struct run without = run_as("hog", NULL), with;
 
-	CHECK(passed(&without), "wait status %#x", (unsigned)without.status);
-	CHECK(without.kib > (GROUP_MIB + 20) * 1024L, "without a limit at most %ld KiB are resident: no test",
-	      without.kib);
+	CHECK(passed(&without), "wait status %#x; it said:\n%.600s", (unsigned)without.status,
+	      said);
+	CHECK(without.kib > (GROUP_MIB + 20) * 1024L,
+	      "without a limit at most %ld KiB are resident: no test", without.kib);
 	with = run_as("hog", "HAKMEM_LIMIT=200M");
-	CHECK(passed(&with), "wait status %#x", (unsigned)with.status);
+	CHECK(passed(&with), "wait status %#x; it said:\n%.600s", (unsigned)with.status, said);
 	CHECK(with.kib < 215 * 1024L, "%ld KiB resident, the limit is 200 MiB", with.kib);
 }
 
@@ -130,7 +125,7 @@ static void hard_limit(void)
 {
 	struct run r = run_as("until_null", "HAKMEM_HARD_LIMIT=64M");
 
-	CHECK(passed(&r), "wait status %#x", (unsigned)r.status);
+	CHECK(passed(&r), "wait status %#x; it said:\n%.600s", (unsigned)r.status, said);
 	CHECK(r.kib > 50 * 1024 && r.kib < 64 * 1024, "%ld KiB of blocks within 64 MiB", r.kib);
 }
 

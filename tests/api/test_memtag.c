@@ -1,8 +1,8 @@
 /*
  * HAKMEM_MTE=sync: an access past a block's end or to a freed block traps at the instruction and
  * is reported; programs that do nothing of the kind run as ever. HAKMEM_MTE=async: the same,
- * but that the report comes at the next system call, and says no more than that. Under qemu-user, and on a
- * kernel of its own, whose /init this program is then (tests/system). Skipped where memory
+ * but that the report comes at the next system call, and says no more than that. Under qemu-user,
+ * and on a kernel of its own, whose /init this program is then (tests/system). Skipped where memory
  * has no tags; the case `absent`, run by memtag_absent.sh, is for there alone. The C
  * library keeps its own malloc, since two emulators are not to be trusted with it: qemu-user 7.2
  * cannot clear memory with tags by DC ZVA, and qemu-system 7.2 keeps the tags of two granules for
@@ -406,10 +406,11 @@ static void check_kept(unsigned i, const char *when)
 {
 	const struct kept *k = &kept[i];
 
-	CHECK(test_verify(k->p, k->size, i) == k->size, "%s: content of block %u, %zu bytes", when, i,
-	      k->size);
-	CHECK(hak_usable_size(k->p) == granules(k->size), "%s: %zu of %zu bytes of block %u have its tag",
-	      when, hak_usable_size(k->p), k->size, i);
+	CHECK(test_verify(k->p, k->size, i) == k->size, "%s: content of block %u, %zu bytes", when,
+	      i, k->size);
+	CHECK(hak_usable_size(k->p) == granules(k->size),
+	      "%s: %zu of %zu bytes of block %u have its tag", when, hak_usable_size(k->p), k->size,
+	      i);
 }
 
 static void read_kept(size_t i)
@@ -422,8 +423,21 @@ static void write_behind_kept(size_t i)
 	((volatile unsigned char *)kept[i].p)[granules(kept[i].size)] = 1;
 }
 
-/* In the child: what came from the parent is as it was; it is freed, so that its memory gets other
- * tags, and used again. */
+/* Each step-th block is freed, so that its memory gets another tag, and others are made. */
+static void change_tags(unsigned step)
+{
+	unsigned i;
+
+	for (i = 0; i < KEPT; i += step)
+		hak_free(kept[i].p);
+	for (i = 0; i < 8; i += step)
+		expect_trap(read_kept, i, AFTER_FREE, "into the freed");
+	for (i = 0; i < KEPT; i += step)
+		keep(i);
+}
+
+/* In the child: what came from the parent is as it was; some of it is freed, and its place used
+ * again. */
 static void after_fork(void)
 {
 	unsigned i;
@@ -431,12 +445,7 @@ static void after_fork(void)
 	for (i = 0; i < KEPT; i++)
 		check_kept(i, "child");
 	expect_trap(write_behind_kept, 3, OVERRUN, " 0 bytes past the end of the live");
-	for (i = 0; i < KEPT; i += 2)
-		hak_free(kept[i].p);
-	for (i = 0; i < 8; i += 2)
-		expect_trap(read_kept, i, AFTER_FREE, "into the freed");
-	for (i = 0; i < KEPT; i += 2)
-		keep(i);
+	change_tags(2);
 	hak_purge();
 	for (i = 0; i < KEPT; i++)
 		check_kept(i, "child, later");
@@ -481,12 +490,7 @@ static void fork_keeps_tags(void)
 			check_kept(i, "parent");
 		expect_trap(write_behind_kept, 2, OVERRUN, " 0 bytes past the end of the live");
 		/* The parent's go on changing, too. */
-		for (i = 0; i < KEPT; i += 4)
-			hak_free(kept[i].p);
-		for (i = 0; i < 8; i += 4)
-			expect_trap(read_kept, i, AFTER_FREE, "into the freed");
-		for (i = 0; i < KEPT; i += 4)
-			keep(i);
+		change_tags(4);
 	}
 	for (i = 0; i < KEPT; i++)
 		hak_free(kept[i].p);
@@ -521,10 +525,13 @@ static void partial_purge(void)
 					hak_free(p[i]);
 			purged = slab_purged_bytes();
 			hak_purge();
-			CHECK(slab_purged_bytes() > purged, "%zu bytes: no page was given back", size);
+			CHECK(slab_purged_bytes() > purged, "%zu bytes: no page was given back",
+			      size);
 			for (i = 0; i < count; i += every) {
-				CHECK_U64(test_verify(p[i], size, i), size, "content of a live block");
-				CHECK_U64(hak_usable_size(p[i]), granules(size), "tags of a live block");
+				CHECK_U64(test_verify(p[i], size, i), size,
+					  "content of a live block");
+				CHECK_U64(hak_usable_size(p[i]), granules(size),
+					  "tags of a live block");
 			}
 			kept[0] = (struct kept){ p[every / 2], size };
 			expect_trap(read_kept, 0, AFTER_FREE, "access to ");
@@ -533,10 +540,12 @@ static void partial_purge(void)
 					test_fill(p[i] = (unsigned char *)alloc(size), size, i);
 			for (i = 0; i < count; i++) {
 				CHECK_U64(test_verify(p[i], size, i), size, "content, used again");
-				CHECK_U64(hak_usable_size(p[i]), granules(size), "tags, used again");
+				CHECK_U64(hak_usable_size(p[i]), granules(size),
+					  "tags, used again");
 			}
 			kept[0] = (struct kept){ p[every / 2], size };
-			expect_trap(write_behind_kept, 0, OVERRUN, " 0 bytes past the end of the live");
+			expect_trap(write_behind_kept, 0, OVERRUN,
+				    " 0 bytes past the end of the live");
 		}
 		for (i = 0; i < count; i++)
 			hak_free(p[i]);
@@ -562,7 +571,8 @@ static void used_spans(void)
 		for (i = 0; i < BLOCKS; i++)
 			test_fill(small[i] = (unsigned char *)alloc(of[k]), of[k], i);
 		for (i = 1; i < SPANS; i += 2) {
-			CHECK_U64(hak_usable_size(large[i]), granules(60000), "tags of a neighbour");
+			CHECK_U64(hak_usable_size(large[i]), granules(60000),
+				  "tags of a neighbour");
 			CHECK_U64(test_verify(large[i], 60000, i), 60000, "content of a neighbour");
 			hak_free(large[i]);
 		}

@@ -49,7 +49,7 @@ static struct cgroup_figures figures(void)
 }
 
 #define MOUNTS_BEFORE                                                                              \
-	"22 27 0:21 / /proc rw,relatime - proc proc rw\n"                                           \
+	"22 27 0:21 / /proc rw,relatime - proc proc rw\n"                                          \
 	"35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 
 static void absent(void)
@@ -70,7 +70,8 @@ static void all_figures(void)
 	struct cgroup_figures f;
 	begin();
 	file("proc/self/cgroup", "0::/job/step\n");
-	file("proc/self/mountinfo", MOUNTS_BEFORE "41 31 0:38 / /sys/fs/cg\\040roup rw - cgroup2 cgroup2 rw\n");
+	file("proc/self/mountinfo",
+	     MOUNTS_BEFORE "41 31 0:38 / /sys/fs/cg\\040roup rw - cgroup2 cgroup2 rw\n");
 	file("sys/fs/cg roup/job/step/memory.max", "268435456\n");
 	file("sys/fs/cg roup/job/step/memory.high", "max\n");
 	file("sys/fs/cg roup/job/step/memory.current", "12345\n");

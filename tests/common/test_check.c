@@ -25,7 +25,8 @@ static void sizes(void)
 		CHECK_U64(entry_usable_bytes(p, "test"), bytes, "usable bytes");
 		memset(p, 1, bytes);
 		q = entry_realloc(p, bytes + 1);
-		CHECK(q != NULL && q != p && q[0] == 1 && q[bytes - 1] == 1, "resized from %zu", bytes);
+		CHECK(q != NULL && q != p && q[0] == 1 && q[bytes - 1] == 1, "resized from %zu",
+		      bytes);
 		CHECK_U64(entry_usable_bytes(q, "test"), bytes + 1, "usable bytes, resized");
 		entry_free(q);
 	}
@@ -93,10 +94,10 @@ static void tail_at_the_end(void *arg)
 static void freed_and_reused(void *arg)
 {
 	char *p = take(40);
+	struct slab *s = slab_of_block(p);
 	(void)arg;
 	entry_free(p);
-	while (atomic_load_relaxed(&slab_of_block(p)->states[slab_block_index(slab_of_block(p), p)]) ==
-	       BLOCK_QUARANTINED)
+	while (atomic_load_relaxed(&s->states[slab_block_index(s, p)]) == BLOCK_QUARANTINED)
 		entry_free(take(40));
 	write_at(p, 7);
 	for (;;)

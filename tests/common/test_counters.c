@@ -42,7 +42,8 @@ static void touch_pages(unsigned n)
 	munmap(p, n * page);
 }
 
-/* What the kernel says beside: more than a test brings about, where a sanitizer takes memory too. */
+/* What the kernel says beside: more than a test brings about, where a sanitizer takes memory
+ * too. */
 static uint64_t all_faults(void)
 {
 	struct rusage u;
@@ -266,8 +267,8 @@ static void in_child(void *arg)
 	CHECK_U64(open_fds(), *fds, "descriptors in the child");
 	start(COUNTERS_ALL);
 	touch_pages(100);
-	CHECK(faults(&c) >= 100 && c.value[COUNTER_CYCLES] <= all_faults(), "page faults of the child: %llu",
-	      (unsigned long long)c.value[COUNTER_CYCLES]);
+	CHECK(faults(&c) >= 100 && c.value[COUNTER_CYCLES] <= all_faults(),
+	      "page faults of the child: %llu", (unsigned long long)c.value[COUNTER_CYCLES]);
 }
 
 static void forked(void)

@@ -32,7 +32,8 @@ static void geometry(void)
 			CHECK(align_up(end, os_page_bytes()) - end < max_size(align, HAK_MIN_ALIGN),
 			      "%zu bytes end %zu before the page does", sizes[i],
 			      align_up(end, os_page_bytes()) - end);
-			CHECK_U64(entry_usable_bytes(p, "test"), max_size(sizes[i], 1), "usable bytes");
+			CHECK_U64(entry_usable_bytes(p, "test"), max_size(sizes[i], 1),
+				  "usable bytes");
 			CHECK_U64(unit_first_nonzero(p, sizes[i]), sizes[i], "zeros");
 			memset(p, 1, sizes[i]);
 			entry_free(p);
@@ -140,7 +141,8 @@ static void mismatch(void)
 	const char *line = "[HAK_FREE_MISMATCH] hakmem: free(0x";
 	unit_child_passes(&child, free_of_new, NULL);
 	CHECK(strncmp(child.text, line, strlen(line)) == 0 && unit_count(child.text, "\n") == 1 &&
-		      strstr(child.text, "the live 100-byte block comes from operator new; ") != NULL,
+		      strstr(child.text, "the live 100-byte block comes from operator new; ") !=
+			      NULL,
 	      "it said:\n%s", child.text);
 	unit_child_aborts(free_of_new, &child, line);
 }

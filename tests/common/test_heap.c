@@ -86,7 +86,8 @@ static void maintain(uint32_t delay_ms)
 {
 	bool more;
 	lock_acquire(purge_lock());
-	heap_maintain_all(&(struct heap_maintenance){ .delay_ms = delay_ms, .min_run_pages = 1 }, &more);
+	heap_maintain_all(&(struct heap_maintenance){ .delay_ms = delay_ms, .min_run_pages = 1 },
+			  &more);
 	lock_release(purge_lock());
 }
 
@@ -142,7 +143,8 @@ static void release_and_adoption(void)
 	hak_check_all();
 
 	take(b, blocks + 5, 5);
-	CHECK(slab_of_block(blocks[5]) == s && owner_of(blocks[0]) == b, "the other heap adopts it");
+	CHECK(slab_of_block(blocks[5]) == s && owner_of(blocks[0]) == b,
+	      "the other heap adopts it");
 	CHECK_U64(slab_count() - before, 1, "slabs after adoption");
 	hak_check_all();
 
@@ -538,10 +540,12 @@ static void spoilt_entries(void *through_depot)
 	if (through_depot != NULL)
 		h->depots.of_class[CLASS].limit = 1;
 	CHECK_I64(heap_keep_or_put(h, CLASS, some, SPOILT), through_depot != NULL, "kept");
-	CHECK_U64(report_count() - reports, through_depot == NULL, "reports: before a depot was emptied");
+	CHECK_U64(report_count() - reports, through_depot == NULL,
+		  "reports: before a depot was emptied");
 	heap_reclaim(h);
 	CHECK_U64(report_count() - reports, 1, "reports");
-	CHECK_U64(heap_counters().small_bytes, class_bytes(CLASS), "bytes of the block that is lost");
+	CHECK_U64(heap_counters().small_bytes, class_bytes(CLASS),
+		  "bytes of the block that is lost");
 }
 
 static void spoilt_entry(void)
@@ -550,8 +554,10 @@ static void spoilt_entry(void)
 	static bool yes;
 	for (unsigned i = 0; i < 2; i++) {
 		unit_child_passes(&child, spoilt_entries, i == 0 ? NULL : &yes);
-		CHECK_U64(unit_count(child.text, "points 16 bytes into a free 576-byte block"), 1, "verdicts");
-		CHECK_U64(unit_count(child.text, "found when it was returned to its slab"), 1, "times");
+		CHECK_U64(unit_count(child.text, "points 16 bytes into a free 576-byte block"), 1,
+			  "verdicts");
+		CHECK_U64(unit_count(child.text, "found when it was returned to its slab"), 1,
+			  "times");
 	}
 }
 

@@ -275,7 +275,8 @@ static void larger_ones(void)
 	counted(2, 81 * MIB, 0);
 	huge_free(record_of(p));
 	counted(1, 20 * MIB, 61 * MIB);
-	p = huge_resize(record_of(q), 90 * MIB); /* not into what is free: it grows from the kernel */
+	/* Not into what is free: it grows from the kernel. */
+	p = huge_resize(record_of(q), 90 * MIB);
 	REQUIRE(p != NULL, "no room to grow");
 	CHECK_U64(huge_cached_bytes(), 0, "bytes kept beside a block that grows");
 	huge_free(record_of(p));

@@ -1,5 +1,5 @@
-/* common/idle.c: a process that sleeps is idle, one of which another thread works is not, and what the
- * looking thread does itself does not count. */
+/* common/idle.c: a process that sleeps is idle, one of which another thread works is not, and what
+ * the looking thread does itself does not count. */
 #include "unit.h"
 
 #include "common/idle.h"

@@ -117,7 +117,8 @@ static void refuses(void *arg)
 	CHECK(bytes >= 9 * MIB, "refused after %zu bytes of %s blocks", bytes, s->what);
 	full = nblocks;
 	/* Growth is refused as well, and the block stays what it is. */
-	CHECK(hak_realloc(blocks[0].p, 40 * MIB) == NULL && errno == ENOMEM, "growth beyond the limit");
+	CHECK(hak_realloc(blocks[0].p, 40 * MIB) == NULL && errno == ENOMEM,
+	      "growth beyond the limit");
 	CHECK_U64(test_verify(blocks[0].p, filled(blocks[0].bytes), 0), filled(blocks[0].bytes),
 		  "content after that");
 	while (nblocks > full / 2)
@@ -247,8 +248,10 @@ static void *press(void *arg)
 		unsigned slot = unit_below(&rng, 200);
 		hak_free(held_here[slot]);
 		held_here[slot] = hak_malloc(1 + unit_below(&rng, i % 8 == 0 ? 2 * MIB : 60000));
-		CHECK(limit_held_bytes() <= atomic_load_relaxed(&allowed) + UNIT_MAX_THREADS * 2 * MIB,
-		      "more is held than allowed"); /* a charge that is refused shows for a moment */
+		/* A charge that is refused shows for a moment. */
+		CHECK(limit_held_bytes() <=
+			      atomic_load_relaxed(&allowed) + UNIT_MAX_THREADS * 2 * MIB,
+		      "more is held than allowed");
 	}
 	for (unsigned i = 0; i < 200; i++)
 		hak_free(held_here[i]);
@@ -274,7 +277,8 @@ static void by_threads(void)
 
 static void gives_back(void *arg)
 {
-	/* As much held as resident, for the pressure that resident memory makes not to come first. */
+	/* As much held as resident, for the pressure that resident memory makes not to come
+	 * first. */
 	void *ballast = hak_malloc(os_resident_bytes() + 32 * MIB);
 	uint64_t limit = limit_held_bytes() + 32 * MIB;
 	(void)arg;

@@ -6,7 +6,8 @@
 #include "common/meta.h"
 #include "common/os.h"
 
-enum { RECORDS = 3000, POOL_RECORDS = 200, POOL_BYTES = 200, THREADS = 4, MORE_THAN_A_CHUNK = 32 << 20 };
+enum { RECORDS = 3000, POOL_RECORDS = 200, POOL_BYTES = 200, THREADS = 4 };
+enum { MORE_THAN_A_CHUNK = 32 << 20 };
 
 static struct record {
 	unsigned char *at;
@@ -99,7 +100,8 @@ static void refusals(void)
 	uint64_t hits;
 	os_fault_arm(OS_MMAP, 1, 1);
 	CHECK_PTR(meta_alloc(MORE_THAN_A_CHUNK, 16), NULL, "a record that needs a mapping");
-	CHECK_PTR(meta_pool_alloc(&pool, MORE_THAN_A_CHUNK), NULL, "a pool's record that needs a mapping");
+	CHECK_PTR(meta_pool_alloc(&pool, MORE_THAN_A_CHUNK), NULL,
+		  "a pool's record that needs a mapping");
 	os_fault_arm(OS_MMAP, 0, 0);
 	CHECK_U64(meta_bytes(), carved, "bytes carved in vain");
 	/* A whole chunk is refused, but what is needed fits. */
@@ -110,7 +112,8 @@ static void refusals(void)
 	CHECK_U64(os_fault_hits(OS_MMAP) - hits, 3, "chunks refused, and every record was had");
 	os_fault_arm(OS_MMAP, 0, 0);
 	p = meta_alloc(MORE_THAN_A_CHUNK, 128);
-	CHECK(p != NULL && unit_first_nonzero(p, MORE_THAN_A_CHUNK) == MORE_THAN_A_CHUNK, "afterwards");
+	CHECK(p != NULL && unit_first_nonzero(p, MORE_THAN_A_CHUNK) == MORE_THAN_A_CHUNK,
+	      "afterwards");
 }
 
 static struct meta_pool shared;

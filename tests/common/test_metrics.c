@@ -64,7 +64,8 @@ static void ops_of_ended_threads(void)
 	uint64_t seeds[THREADS] = { unit_seed(), 2, 3, 4 };
 	uint64_t before = metrics().ops;
 	unit_threads(THREADS, work_in_thread, seeds, sizeof(seeds[0]));
-	CHECK_U64(metrics().ops - before, (uint64_t)THREADS * rounds(), "operations of all threads");
+	CHECK_U64(metrics().ops - before, (uint64_t)THREADS * rounds(),
+		  "operations of all threads");
 	unit_threads(THREADS, work_in_thread, seeds, sizeof(seeds[0]));
 	CHECK_U64(metrics().ops - before, (uint64_t)2 * THREADS * rounds(),
 		  "operations, with heaps used again");
@@ -125,8 +126,8 @@ static void buckets(void)
 	for (uint64_t ns = LATENCY_STEPS, next; ns < UINT64_C(1) << 36; ns = next) {
 		unsigned i = latency_bucket(ns);
 		next = ns + ns / 50 + 1;
-		CHECK(latency_bucket_ns(i) <= ns && ns < latency_bucket_ns(i + 1), "%llu ns in bucket %u",
-		      (unsigned long long)ns, i);
+		CHECK(latency_bucket_ns(i) <= ns && ns < latency_bucket_ns(i + 1),
+		      "%llu ns in bucket %u", (unsigned long long)ns, i);
 		CHECK(latency_bucket(ns - 1) <= i, "order at %llu ns", (unsigned long long)ns);
 		CHECK(latency_bucket_ns(i + 1) - latency_bucket_ns(i) <= ns / 4, "width at %llu ns",
 		      (unsigned long long)ns);
@@ -223,7 +224,8 @@ static void live_and_kept(void)
 	m = metrics();
 	CHECK_U64(m.live_bytes - before.live_bytes, live, "live bytes");
 	CHECK(m.kept_bytes - before.kept_bytes < live + 2 * HAK_UNIT_BYTES,
-	      "%llu bytes kept for %zu", (unsigned long long)(m.kept_bytes - before.kept_bytes), live);
+	      "%llu bytes kept for %zu", (unsigned long long)(m.kept_bytes - before.kept_bytes),
+	      live);
 	for (unsigned i = 0; i < N; i++)
 		if (i % 10 != 0)
 			hak_free(blocks[i]);
@@ -266,7 +268,8 @@ static void purged_pages(void)
 	for (unsigned i = 0; i < N; i++)
 		hak_free(blocks[i]);
 	/* Now that nothing is live, what is missing would show. */
-	CHECK(metrics().kept_bytes >= N * BYTES - HAK_UNIT_BYTES, "%llu bytes kept, of blocks that nothing has given back",
+	CHECK(metrics().kept_bytes >= N * BYTES - HAK_UNIT_BYTES,
+	      "%llu bytes kept, of blocks that nothing has given back",
 	      (unsigned long long)metrics().kept_bytes);
 	hak_purge();
 }

@@ -188,8 +188,8 @@ static void what_is_wanted(void)
 				      "hakmem: %s=: wanted %s; the default is used\n",
 				      all_options[i].name, all_options[i].wanted);
 	unit_child_passes(&child, empty_in_child, NULL);
-	CHECK(strcmp(child.text, expected) == 0, "standard error has \"%s\", not \"%s\"", child.text,
-	      expected);
+	CHECK(strcmp(child.text, expected) == 0, "standard error has \"%s\", not \"%s\"",
+	      child.text, expected);
 }
 
 static void size_in_child(void *arg)
@@ -222,17 +222,18 @@ static void size_options(void)
 						"-1M", "1.5G", "max",	  "17179869184G" };
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(good_ones); i++) {
 		unit_child_passes(&child, size_in_child, &good_ones[i]);
-		CHECK(child.length == 0, "%s: standard error has \"%s\"", good_ones[i].text, child.text);
+		CHECK(child.length == 0, "%s: standard error has \"%s\"", good_ones[i].text,
+		      child.text);
 	}
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(bad_ones); i++) {
 		char line[256];
 		bad_one.text = bad_ones[i];
 		unit_child_passes(&child, size_in_child, &bad_one);
 		snprintf(line, sizeof(line),
-			 "hakmem: HAKMEM_HARD_LIMIT=%s: wanted %s; the default is used\n", bad_ones[i],
-			 SIZE_WANTED);
-		CHECK(strstr(child.text, line) != NULL, "%s: standard error has \"%s\"", bad_ones[i],
-		      child.text);
+			 "hakmem: HAKMEM_HARD_LIMIT=%s: wanted %s; the default is used\n",
+			 bad_ones[i], SIZE_WANTED);
+		CHECK(strstr(child.text, line) != NULL, "%s: standard error has \"%s\"",
+		      bad_ones[i], child.text);
 	}
 }
 
@@ -298,7 +299,8 @@ static void paths_in_child(void *arg)
 	setenv("HAKMEM_BUNDLE_WIDTH", "16", 1);
 	setenv("HAKMEM_PURGE_DELAY_MS", "7", 1);
 	hak_init_once();
-	CHECK(strcmp(options.ace_trace, "/some where/else") == 0, "trace \"%s\"", options.ace_trace);
+	CHECK(strcmp(options.ace_trace, "/some where/else") == 0, "trace \"%s\"",
+	      options.ace_trace);
 	CHECK(options.ace_playbook[0] == '\0', "a path too long was taken");
 	CHECK_I64(options.ace_learner, ACE_LEARNER_UCB1, "learner");
 	CHECK_U64(options.given_knobs, 1u << HAK_KNOB_BUNDLE_WIDTH, "knobs given");

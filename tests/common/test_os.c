@@ -112,7 +112,8 @@ static void resize(void)
 	char *p = map(8 * page, page);
 	test_fill(p, 8 * page, 5);
 	/* The pages behind are in use: no room. */
-	CHECK(!os_resize_in_place(p, 2 * page, 4 * page, &movable), "grown over pages that are in use");
+	CHECK(!os_resize_in_place(p, 2 * page, 4 * page, &movable),
+	      "grown over pages that are in use");
 	CHECK_U64(test_verify(p, 8 * page, 5), 8 * page, "content");
 	CHECK(os_resize_in_place(p, 8 * page, 3 * page, &movable), "shrinking");
 	CHECK_U64(os_counters().mapped_bytes, before + 3 * page, "mapped bytes when shrunk");
@@ -136,7 +137,8 @@ static void resize_of_two_mappings(void)
 	char *p = map(8 * page, page);
 	CHECK(!os_resize_in_place(p, 4 * page, 6 * page, &movable) && movable,
 	      "grown over pages that are in use, or not movable");
-	REQUIRE(madvise(p + 4 * page, 4 * page, MADV_DONTDUMP) == 0, "madvise: %s", strerror(errno));
+	REQUIRE(madvise(p + 4 * page, 4 * page, MADV_DONTDUMP) == 0, "madvise: %s",
+		strerror(errno));
 	if (!test_under_qemu())
 		CHECK(!os_resize_in_place(p, 8 * page, 12 * page, &movable) && !movable,
 		      "two mappings are movable");

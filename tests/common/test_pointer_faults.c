@@ -50,12 +50,14 @@ static void offset_twice(void)
 
 static void wrong_class(void)
 {
-	expect(FAULT_WRONG_CLASS, "[TLS_SLL_PUSH_CLASS] hakmem: block of class ", "in a slab of class ");
+	expect(FAULT_WRONG_CLASS, "[TLS_SLL_PUSH_CLASS] hakmem: block of class ",
+	       "in a slab of class ");
 }
 
 static void link_reset(void)
 {
-	expect(FAULT_LINK_RESET, "[TLS_SLL_HDR_RESET] hakmem: a cache of class ", "which is not free");
+	expect(FAULT_LINK_RESET, "[TLS_SLL_HDR_RESET] hakmem: a cache of class ",
+	       "which is not free");
 }
 
 static void unregistered(void)

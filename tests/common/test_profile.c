@@ -16,8 +16,8 @@ static void probabilities(void)
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(sizes); i++) {
 		double expected = -expm1(-(double)sizes[i] / (512 * 1024));
 		double found = (double)profile_probability(sizes[i], 512 * 1024) * 0x1p-64;
-		CHECK(fabs(found - expected) <= expected * 1e-4 + 1e-12, "%zu bytes: %.9f, not %.9f",
-		      sizes[i], found, expected);
+		CHECK(fabs(found - expected) <= expected * 1e-4 + 1e-12,
+		      "%zu bytes: %.9f, not %.9f", sizes[i], found, expected);
 	}
 	CHECK(profile_probability(SIZE_MAX / 4, 1) == UINT64_MAX, "a huge block is certain");
 }
@@ -29,8 +29,8 @@ static void sum_is_right(const char *what, uint64_t found, uint64_t expected)
 	double error = ((double)found - (double)expected) / (double)expected;
 	test_say("%s: %.1f MiB, %+.2f %%, about %.0f samples", what, (double)expected * 0x1p-20,
 		 error * 100, samples);
-	CHECK(fabs(error) <= 4 / sqrt(samples), "%s: %llu, not %llu", what, (unsigned long long)found,
-	      (unsigned long long)expected);
+	CHECK(fabs(error) <= 4 / sqrt(samples), "%s: %llu, not %llu", what,
+	      (unsigned long long)found, (unsigned long long)expected);
 }
 
 static void sums_are_unbiased(void)

@@ -252,12 +252,13 @@ static void in_steps(void *arg)
 		given += purge_scavenge(steps % 2 == 0 ? 1 : 1000000, 1, &more);
 		steps++;
 		/* Eight slabs of two units. */
-		CHECK(before - heap_release_pending_bytes() <= 16 * HAK_UNIT_BYTES, "one step took %zu KiB",
-		      (before - heap_release_pending_bytes()) / 1024);
+		CHECK(before - heap_release_pending_bytes() <= 16 * HAK_UNIT_BYTES,
+		      "one step took %zu KiB", (before - heap_release_pending_bytes()) / 1024);
 	}
 	CHECK(heap_release_pending_bytes() == 0, "%zu KiB are left after %u steps",
 	      heap_release_pending_bytes() / 1024, steps);
-	CHECK(steps >= pending / (16 * HAK_UNIT_BYTES), "%u steps for %zu KiB", steps, pending / 1024);
+	CHECK(steps >= pending / (16 * HAK_UNIT_BYTES), "%u steps for %zu KiB", steps,
+	      pending / 1024);
 	/* Pages of the border between two slabs are not counted on above. */
 	CHECK(given >= expected, "%zu bytes given back, %zu expected", given, expected);
 	CHECK_U64(purge_scavenge(UINT64_C(1) << 40, 1, &more), 0, "bytes of another call");
@@ -279,7 +280,8 @@ static void shortest_run(void *arg)
 	options.background = 0;
 	make_sparse(blocks);
 	passes = purge_counters().passes;
-	CHECK_U64(purge_scavenge(UINT64_C(1) << 40, 2 * pages + 20, &more), 0, "bytes of runs so long");
+	CHECK_U64(purge_scavenge(UINT64_C(1) << 40, 2 * pages + 20, &more), 0,
+		  "bytes of runs so long");
 	CHECK_U64(purge_counters().passes, passes + 1, "passes: this was one");
 	check_sparse(blocks);
 	make_sparse(blocks);
@@ -308,8 +310,9 @@ static void count_in_child(void *arg)
 	CHECK_U64(c.passes, before.passes + 1, "passes");
 	CHECK_U64(by_ns, c.passes, "passes by the clock");
 	CHECK_U64(by_cpu_ns, c.passes, "passes by processor time");
-	CHECK(c.longest_ns > 0 && c.longest_ns >= c.longest_cpu_ns / 2, "longest pass: %llu ns, %llu of the CPU",
-	      (unsigned long long)c.longest_ns, (unsigned long long)c.longest_cpu_ns);
+	CHECK(c.longest_ns > 0 && c.longest_ns >= c.longest_cpu_ns / 2,
+	      "longest pass: %llu ns, %llu of the CPU", (unsigned long long)c.longest_ns,
+	      (unsigned long long)c.longest_cpu_ns);
 }
 
 static void counted(void)

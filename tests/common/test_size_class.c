@@ -38,8 +38,8 @@ static void sizes(void)
 		if (wanted <= 128)
 			CHECK(waste < 16, "size %zu wastes %zu bytes", size, waste);
 		else
-			CHECK(waste * (wanted <= 8192 ? 8 : 5) <= class_bytes(cls), "size %zu wastes %zu of %zu bytes",
-			      size, waste, class_bytes(cls));
+			CHECK(waste * (wanted <= 8192 ? 8 : 5) <= class_bytes(cls),
+			      "size %zu wastes %zu of %zu bytes", size, waste, class_bytes(cls));
 	}
 }
 
@@ -109,8 +109,8 @@ static void offsets(void)
 				   "class %u of %u bytes: offset %u is in block %u, not %u", cls,
 				   bytes, offset, class_block_index(cls, offset), offset / bytes) ||
 			    !CHECK(index == offset / bytes && starts == (offset % bytes == 0),
-				   "class %u of %u bytes: offset %u: block %u starts there: %d", cls,
-				   bytes, offset, (unsigned)index, starts))
+				   "class %u of %u bytes: offset %u: block %u starts there: %d",
+				   cls, bytes, offset, (unsigned)index, starts))
 				break;
 		}
 	}

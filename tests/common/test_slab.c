@@ -237,7 +237,8 @@ static void bad_pointers(void)
 	unit_child_aborts(free_twice, NULL, "already free: it is in a thread's cache");
 	unit_child_aborts(flush_before_first, NULL,
 			  "points before the first block of a slab: going");
-	if (os_page_bytes() == HAK_UNIT_BYTES) /* large blocks fill their units: no room for colours */
+	/* Large blocks fill their units: no room for colours. */
+	if (os_page_bytes() == HAK_UNIT_BYTES)
 		return;
 	snprintf(words, sizeof(words), "points 256 bytes before a live %zu-byte block",
 		 entry_good_bytes(LARGE_BYTES));

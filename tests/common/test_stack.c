@@ -121,7 +121,8 @@ static void text_names_the_module(void)
 	text_init(&t, buf, sizeof(buf));
 	capture(&s);
 	stack_text(&t, &s);
-	/* This program is the allocator's module here, and left out: what called main() is there. */
+	/* This program is the allocator's module here, and left out: what called main() is
+	 * there. */
 	CHECK(strncmp(buf, "    0x", 6) == 0 && strstr(buf, "libc.so.6+0x") != NULL,
 	      "no frame of the C library in:\n%s", buf);
 }

@@ -54,7 +54,8 @@ static void file_is_private(void)
 	CHECK_U64(copy.struct_bytes, sizeof(copy), "struct_bytes");
 	CHECK_I64(copy.pid, getpid(), "pid");
 	CHECK(copy.start_ticks > 0, "no start time");
-	CHECK(strstr(copy.exe, "test_statpage") != NULL || test_under_qemu(), "exe is %s", copy.exe);
+	CHECK(strstr(copy.exe, "test_statpage") != NULL || test_under_qemu(), "exe is %s",
+	      copy.exe);
 }
 
 static void figures_are_those_of_the_heap(void)
@@ -76,7 +77,8 @@ static void figures_are_those_of_the_heap(void)
 	CHECK(copy.now.metrics.live_bytes >= BLOCKS * BLOCK_BYTES, "live bytes %lld",
 	      (long long)copy.now.metrics.live_bytes);
 	CHECK_U64(copy.now.classes[cls].live + cached + copy.now.classes[cls].free,
-		  (uint64_t)copy.now.classes[cls].slabs * class_layout[cls].capacity, "blocks of the slabs");
+		  (uint64_t)copy.now.classes[cls].slabs * class_layout[cls].capacity,
+		  "blocks of the slabs");
 	for (unsigned i = 0; i < BLOCKS; i++)
 		entry_free(blocks[i]);
 	statpage_tick_now();
@@ -125,11 +127,13 @@ static void history_is_thinned(void)
 	for (int i = 0; i < STATPAGE_SAMPLES + 10; i++)
 		statpage_tick_now();
 	read_page();
-	CHECK(copy.nsamples > STATPAGE_SAMPLES / 2 && copy.nsamples <= STATPAGE_SAMPLES, "%u samples",
-	      copy.nsamples);
-	CHECK(copy.sample_period_ms >= 2 * STATPAGE_PERIOD_MS, "period %u ms", copy.sample_period_ms);
+	CHECK(copy.nsamples > STATPAGE_SAMPLES / 2 && copy.nsamples <= STATPAGE_SAMPLES,
+	      "%u samples", copy.nsamples);
+	CHECK(copy.sample_period_ms >= 2 * STATPAGE_PERIOD_MS, "period %u ms",
+	      copy.sample_period_ms);
 	for (unsigned i = 1; i < copy.nsamples; i++)
-		CHECK(copy.samples[i].time_ms >= copy.samples[i - 1].time_ms, "sample %u is older", i);
+		CHECK(copy.samples[i].time_ms >= copy.samples[i - 1].time_ms, "sample %u is older",
+		      i);
 	CHECK(copy.samples[0].time_ms < 1000, "the first sample is of %lld ms",
 	      (long long)copy.samples[0].time_ms);
 }
@@ -153,35 +157,43 @@ static int32_t send_command(struct statpage_mailbox m)
 static void commands_are_obeyed(void)
 {
 	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB,
-							  .knob = HAK_KNOB_BUNDLE_WIDTH, .value = 64 }),
+							  .knob = HAK_KNOB_BUNDLE_WIDTH,
+							  .value = 64 }),
 		  0, "set");
 	CHECK_I64(knob_get(HAK_KNOB_BUNDLE_WIDTH, 0), 64, "knob");
 	CHECK_I64(copy.now.knobs[HAK_KNOB_BUNDLE_WIDTH][0], 64, "knob on the page");
-	CHECK(strcmp(copy.decisions[(copy.ndecisions - 1) % STATPAGE_DECISIONS].reason, "hakmem ctl") == 0,
+	CHECK(strcmp(copy.decisions[(copy.ndecisions - 1) % STATPAGE_DECISIONS].reason,
+		     "hakmem ctl") == 0,
 	      "no record of the change");
-	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_FREEZE, .value = 1 }), 0,
-		  "freeze");
+	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_FREEZE, .value = 1 }),
+		  0, "freeze");
 	CHECK(knobs_are_frozen() && (copy.now.flags & STATPAGE_FROZEN), "not frozen");
-	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_FREEZE }), 0, "unfreeze");
+	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_FREEZE }), 0,
+		  "unfreeze");
 	CHECK(!knobs_are_frozen(), "still frozen");
-	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_RESET_KNOBS }), 0, "reset");
+	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_RESET_KNOBS }), 0,
+		  "reset");
 	CHECK_I64(knob_get(HAK_KNOB_BUNDLE_WIDTH, 0), 32, "knob after reset");
 	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_PURGE }), 0, "purge");
 }
 
 static void nonsense_is_refused(void)
 {
-	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB, .knob = -1 }),
+	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB,
+							  .knob = -1 }),
 		  -EINVAL, "knob -1");
 	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB,
 							  .knob = HAK_KNOB_COUNT }),
 		  -EINVAL, "knob past the last");
 	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB,
-							  .cls = HAK_CLASS_COUNT + 1, .value = 64 }),
+							  .cls = HAK_CLASS_COUNT + 1,
+							  .value = 64 }),
 		  -EINVAL, "class past the last");
-	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB, .value = 17 }),
+	CHECK_I64(send_command((struct statpage_mailbox){ .command = STATPAGE_SET_KNOB,
+							  .value = 17 }),
 		  -EINVAL, "no candidate");
-	CHECK_I64(send_command((struct statpage_mailbox){ .command = 12345 }), -ENOSYS, "no command");
+	CHECK_I64(send_command((struct statpage_mailbox){ .command = 12345 }), -ENOSYS,
+		  "no command");
 }
 
 /* Whatever lies in the mailbox, the process lives. */

@@ -118,7 +118,8 @@ static void compare(const char *after)
 		      "superslab %u after %s: free %#x dirty %#x, model: free %#x dirty %#x", i,
 		      after, m->s->free_mask, m->s->dirty_mask, ~m->used, m->dirty);
 		CHECK(m->s->zero_mask == m->zero && m->s->huge_pages == m->huge_pages,
-		      "superslab %u after %s: zero %#x huge pages %d, model: zero %#x huge pages %d",
+		      "superslab %u after %s: zero %#x huge pages %d, "
+		      "model: zero %#x huge pages %d",
 		      i, after, m->s->zero_mask, m->s->huge_pages, m->zero, m->huge_pages);
 		free_units += bit_count(~m->used);
 		dirty_units += bit_count(m->dirty);
@@ -162,8 +163,8 @@ static void check_place(const struct span *sp, unsigned units, unsigned align)
 		      m->base % HAK_SUPERSLAB_BYTES == 0,
 	      "a span at %#zx in the superslab at %#zx", sp->base, m->base);
 	CHECK((m->used & mask) == 0, "units %#x are in use: %#x", mask, m->used & mask);
-	CHECK(sp->zeroed == ((m->zero & mask) == mask), "zeroed is %d; zero of %#x: %#x", sp->zeroed,
-	      mask, m->zero & mask);
+	CHECK(sp->zeroed == ((m->zero & mask) == mask), "zeroed is %d; zero of %#x: %#x",
+	      sp->zeroed, mask, m->zero & mask);
 }
 
 static void model_take(struct model *m, uint32_t mask)

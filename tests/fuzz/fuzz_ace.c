@@ -20,8 +20,8 @@ static struct ace_replay result;
 static void set(void *context, enum hak_knob k, unsigned cls, int32_t value)
 {
 	(void)context;
-	FUZZ_REQUIRE(fuzz_is_candidate(k, value), "%s of class %u goes to %d", ace_knob_name(k), cls,
-		     value);
+	FUZZ_REQUIRE(fuzz_is_candidate(k, value), "%s of class %u goes to %d", ace_knob_name(k),
+		     cls, value);
 }
 
 static void scavenge(void *context, uint64_t budget_ns)
@@ -111,8 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	FUZZ_REQUIRE(recorded.length < sizeof(trace), "a trace of %zu bytes", recorded.length);
 	FUZZ_REQUIRE(ace_replay(&result, &replayed, trace, recorded.length),
-		     "replay: line %llu: %s; found %s", (unsigned long long)result.line, result.error,
-		     result.found);
+		     "replay: line %llu: %s; found %s", (unsigned long long)result.line,
+		     result.error, result.found);
 	FUZZ_REQUIRE(result.samples == samples, "%llu samples of %llu are replayed",
 		     (unsigned long long)result.samples, (unsigned long long)samples);
 	return 0;

@@ -22,9 +22,11 @@ static inline void fuzz_check_controller(const struct ace_controller *a)
 			FUZZ_REQUIRE(fuzz_is_candidate((enum hak_knob)k, a->settings.value[k][c]),
 				     "%s of class %u is %d", ace_knob_name(k), c,
 				     a->settings.value[k][c]);
-		FUZZ_REQUIRE(l->arm < l->ucb.narms, "%s is at its candidate %u", ace_knob_name(k), l->arm);
+		FUZZ_REQUIRE(l->arm < l->ucb.narms, "%s is at its candidate %u", ace_knob_name(k),
+			     l->arm);
 		for (unsigned arm = 0; arm < l->ucb.narms; arm++)
-			FUZZ_REQUIRE(l->ucb.reward[arm] >= 0 && l->ucb.reward[arm] <= l->ucb.weight[arm],
+			FUZZ_REQUIRE(l->ucb.reward[arm] >= 0 &&
+					     l->ucb.reward[arm] <= l->ucb.weight[arm],
 				     "%s: arm %u paid %lld of %lld", ace_knob_name(k), arm,
 				     (long long)l->ucb.reward[arm], (long long)l->ucb.weight[arm]);
 	}

@@ -40,7 +40,8 @@ static void make_tree(void)
 	static const char *const dirs[] = { "proc", "proc/self", "cg", "cg/job" };
 	snprintf(root, sizeof(root), "%s", fuzz_dir());
 	for (unsigned i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
-		FUZZ_REQUIRE(mkdir(path_of(dirs[i]), 0700) == 0, "no directory %s", path_of(dirs[i]));
+		FUZZ_REQUIRE(mkdir(path_of(dirs[i]), 0700) == 0, "no directory %s",
+			     path_of(dirs[i]));
 	atexit(remove_tree); /* before the directory goes */
 }
 

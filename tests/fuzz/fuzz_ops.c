@@ -250,7 +250,8 @@ static void op_aligned(void)
 		asked_bytes += used_align;
 		n = bounded(size);
 		errno = 0;
-		p = i % 2 == 0 ? hak_aligned_alloc(used_align, n) : hak_aligned_zalloc(used_align, n);
+		p = i % 2 == 0 ? hak_aligned_alloc(used_align, n)
+			       : hak_aligned_zalloc(used_align, n);
 		if (!got_block(p, "aligned_alloc", n))
 			continue;
 		if (i % 2 != 0)

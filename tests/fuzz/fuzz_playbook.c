@@ -53,11 +53,14 @@ static void ignore_line(const struct text *line)
 static void init(struct ace_controller *a, struct text *record)
 {
 	const struct ace_ports ports = { record, nothing_set, nothing_scavenged, record_decision };
-	const struct ace_config config = { .slow_interval_ns = 1, .discount_ppm = ACE_DISCOUNT_DEFAULT };
+	const struct ace_config config = { .slow_interval_ns = 1,
+					   .discount_ppm = ACE_DISCOUNT_DEFAULT };
 	static const bool pinned[HAK_KNOB_COUNT];
 	int32_t start[HAK_KNOB_COUNT];
-	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++)
-		start[k] = knob_info((enum hak_knob)k)->candidates[knob_info((enum hak_knob)k)->default_index];
+	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
+		const struct hak_knob_info *info = knob_info((enum hak_knob)k);
+		start[k] = info->candidates[info->default_index];
+	}
 	ace_controller_init(a, &config, &ports, start, pinned);
 	if (record != NULL)
 		ace_trace_header(record, &config, &a->settings);
@@ -66,7 +69,8 @@ static void init(struct ace_controller *a, struct text *record)
 static size_t seal(const uint8_t *body, size_t size)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	const size_t room = sizeof(book.text) - sizeof(header) - sizeof("checksum 0123456789abcdef\n");
+	const size_t room =
+		sizeof(book.text) - sizeof(header) - sizeof("checksum 0123456789abcdef\n");
 	size_t n = sizeof(header) - 1;
 	if (size > room)
 		size = room;
@@ -90,12 +94,14 @@ static size_t take_file(const uint8_t *data, size_t size)
 	return size;
 }
 
-static void same_learnt(const struct ace_controller *a, const struct ace_controller *b, const char *how)
+static void same_learnt(const struct ace_controller *a, const struct ace_controller *b,
+			const char *how)
 {
 	for (unsigned k = 0; k < HAK_KNOB_COUNT; k++) {
-		const struct ace_learner *x = &a->explorer.learners[k], *y = &b->explorer.learners[k];
-		FUZZ_REQUIRE(x->arm == y->arm, "%s: %s is at %u, not %u", how, ace_knob_name(k), y->arm,
-			     x->arm);
+		const struct ace_learner *x = &a->explorer.learners[k],
+					 *y = &b->explorer.learners[k];
+		FUZZ_REQUIRE(x->arm == y->arm, "%s: %s is at %u, not %u", how, ace_knob_name(k),
+			     y->arm, x->arm);
 		for (unsigned arm = 0; arm < x->ucb.narms; arm++)
 			FUZZ_REQUIRE(x->ucb.weight[arm] == y->ucb.weight[arm] &&
 					     x->ucb.reward[arm] == y->ucb.reward[arm],
@@ -147,8 +153,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	adopts_what_it_says();
 	FUZZ_REQUIRE(recorded.length < sizeof(trace), "a trace of %zu bytes", recorded.length);
 	FUZZ_REQUIRE(ace_replay(&result, &replayed, trace, recorded.length),
-		     "replay: line %llu: %s; found %s", (unsigned long long)result.line, result.error,
-		     result.found);
+		     "replay: line %llu: %s; found %s", (unsigned long long)result.line,
+		     result.error, result.found);
 	same_learnt(&told, &replayed, "replayed");
 
 	snprintf(path, sizeof(path), "%s/playbook", fuzz_dir());

@@ -4,14 +4,10 @@
  * that level ("default" or "full"). Runs on any malloc: misuse_table makes the table of
  * docs/safety.md out of three runs.
  */
-#include <malloc.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 
-#include "testing.h"
+#include "api/api.h"
 
 /* Absent with some allocators, which then do what a C++ runtime or an old C library does. */
 extern void *_Znwm(size_t) __attribute__((weak));
@@ -148,6 +144,7 @@ static void realloc_freed(char *p, size_t bytes)
 	sink = (char)(realloc(hide(p), bytes * 2) != NULL);
 }
 
+#define NO_SLAB "[TLS_SLL_PUSH_NO_SS]"
 #define DOUBLE_FREE "[TLS_SLL_DOUBLE_FREE]"
 #define MISALIGNED "[TLS_SLL_PUSH_MISALIGNED]"
 #define OVERRUN "[HAK_OVERRUN]"
@@ -155,20 +152,34 @@ static void realloc_freed(char *p, size_t bytes)
 #define MISMATCH "[HAK_FREE_MISMATCH]"
 
 static const struct misuse kinds[] = {
-	{ "double free", by_malloc, free, do_free, DOUBLE_FREE, "[TLS_SLL_PUSH_NO_SS]", true, true, false },
-	{ "free of an interior pointer", by_malloc, nothing, free_interior, MISALIGNED, NULL, true, false, false },
-	{ "free of a stack address", by_malloc, nothing, free_foreign, "[TLS_SLL_PUSH_NO_SS]", NULL, true, false, false },
-	{ "free_sized with a wrong size", by_malloc, nothing, free_wrong_size, "[TLS_SLL_PUSH_CLASS]", NULL, true, false, false },
-	{ "realloc of a freed block", by_malloc, free, realloc_freed, DOUBLE_FREE, "[TLS_SLL_PUSH_NO_SS]", true, true, false },
-	{ "new, then free", by_new, nothing, do_free, MISMATCH, NULL, false, false, false },
-	{ "new[], then delete", by_new_array, nothing, do_delete, MISMATCH, NULL, false, false, false },
-	{ "malloc, then delete", by_malloc, nothing, do_delete, MISMATCH, NULL, false, false, false },
-	{ "new, then realloc", by_new, nothing, do_realloc, MISMATCH, NULL, false, false, false },
-	{ "write of one byte past the end", by_malloc, nothing, write_past, OVERRUN, NULL, false, false, false },
-	{ "write of 64 bytes past the end", by_malloc, nothing, write_far_past, OVERRUN, NULL, false, false, false },
-	{ "write before the start", by_malloc, nothing, write_before, OVERRUN, NULL, false, false, false },
-	{ "write to a freed block", by_malloc, free, write_freed, AFTER_FREE, NULL, false, false, false },
-	{ "read of a freed block", by_malloc, free, read_freed, AFTER_FREE, NULL, false, false, true },
+	{ "double free", by_malloc, free, do_free,
+	  DOUBLE_FREE, NO_SLAB, true, true, false },
+	{ "free of an interior pointer", by_malloc, nothing, free_interior,
+	  MISALIGNED, NULL, true, false, false },
+	{ "free of a stack address", by_malloc, nothing, free_foreign,
+	  NO_SLAB, NULL, true, false, false },
+	{ "free_sized with a wrong size", by_malloc, nothing, free_wrong_size,
+	  "[TLS_SLL_PUSH_CLASS]", NULL, true, false, false },
+	{ "realloc of a freed block", by_malloc, free, realloc_freed,
+	  DOUBLE_FREE, NO_SLAB, true, true, false },
+	{ "new, then free", by_new, nothing, do_free,
+	  MISMATCH, NULL, false, false, false },
+	{ "new[], then delete", by_new_array, nothing, do_delete,
+	  MISMATCH, NULL, false, false, false },
+	{ "malloc, then delete", by_malloc, nothing, do_delete,
+	  MISMATCH, NULL, false, false, false },
+	{ "new, then realloc", by_new, nothing, do_realloc,
+	  MISMATCH, NULL, false, false, false },
+	{ "write of one byte past the end", by_malloc, nothing, write_past,
+	  OVERRUN, NULL, false, false, false },
+	{ "write of 64 bytes past the end", by_malloc, nothing, write_far_past,
+	  OVERRUN, NULL, false, false, false },
+	{ "write before the start", by_malloc, nothing, write_before,
+	  OVERRUN, NULL, false, false, false },
+	{ "write to a freed block", by_malloc, free, write_freed,
+	  AFTER_FREE, NULL, false, false, false },
+	{ "read of a freed block", by_malloc, free, read_freed,
+	  AFTER_FREE, NULL, false, false, true },
 };
 
 enum { KIND_COUNT = sizeof(kinds) / sizeof(kinds[0]) };
@@ -210,8 +221,9 @@ static void *make_error(void *arg)
 	return NULL;
 }
 
-static void run_case(const struct misuse_case *c)
+static void run_case(void *arg)
 {
+	const struct misuse_case *c = arg;
 	static char *around[NEIGHBOURS];
 	size_t bytes = sizes[c->size].bytes;
 	struct step step = { c, NULL };
@@ -239,34 +251,6 @@ static void run_case(const struct misuse_case *c)
 
 /* ---- its end, as the parent sees it */
 
-static int run_child(const struct misuse_case *c, char *text)
-{
-	const struct rlimit no_core = { 0, 0 };
-	size_t length = 0;
-	int fds[2], status;
-	ssize_t n;
-	pid_t pid;
-	REQUIRE(pipe(fds) == 0, "no pipe");
-	fflush(stdout);
-	pid = fork();
-	REQUIRE(pid >= 0, "no child");
-	if (pid == 0) {
-		setrlimit(RLIMIT_CORE, &no_core);
-		dup2(fds[1], STDERR_FILENO);
-		close(fds[0]);
-		close(fds[1]);
-		alarm(60);
-		run_case(c);
-	}
-	close(fds[1]);
-	while ((n = read(fds[0], text + length, TEXT_BYTES - 1 - length)) > 0)
-		length += (size_t)n;
-	text[length] = '\0';
-	close(fds[0]);
-	REQUIRE(waitpid(pid, &status, 0) == pid, "waitpid");
-	return status;
-}
-
 /* By default that is said, of large and huge blocks, and the program goes on. */
 static bool is_mismatch(const struct misuse *k)
 {
@@ -277,8 +261,9 @@ static bool is_mismatch(const struct misuse *k)
 static bool explains(const struct misuse *k, const char *text)
 {
 	const char *stack = strstr(text, "call stack");
-	bool prefix = strncmp(text, k->prefix, strlen(k->prefix)) == 0 ||
-		      (k->or_prefix != NULL && strncmp(text, k->or_prefix, strlen(k->or_prefix)) == 0);
+	bool prefix =
+		strncmp(text, k->prefix, strlen(k->prefix)) == 0 ||
+		(k->or_prefix != NULL && strncmp(text, k->or_prefix, strlen(k->or_prefix)) == 0);
 	if (stack == NULL && is_mismatch(k))
 		stack = strstr(text, "called at");
 	return prefix && stack != NULL && strstr(stack, "test_misuse_") != NULL;
@@ -309,9 +294,12 @@ static const char *outcome(const struct misuse *k, int status, const char *text)
 static void look_at(const struct misuse_case *c, const char *level)
 {
 	static char text[TEXT_BYTES];
-	int status = run_child(c, text);
-	const char *found = outcome(c->kind, status, text);
 	bool full = level != NULL && strcmp(level, "full") == 0;
+	const char *found;
+	int status;
+	fflush(stdout); /* or the child's exit() prints it again */
+	status = api_hear_child(run_case, (void *)(uintptr_t)c, text, sizeof(text));
+	found = outcome(c->kind, status, text);
 	printf("%s|%s|%s|%s|%s\n", c->kind->name, sizes[c->size].name,
 	       c->other_thread ? "other" : "own", c->later ? "later" : "at once", found);
 	if (level != NULL && is_promised(c, full))

@@ -215,8 +215,8 @@ static void op_alloc(struct worker *w)
 
 static void free_block(struct rng *rng, const struct shadow_block *b, const char *what)
 {
-	/* A sized free is for blocks of malloc, calloc and realloc (C23, 7.24.3.4); and under faults a
-	 * realloc that would shrink a block may have kept it, much larger than asked. */
+	/* A sized free is for blocks of malloc, calloc and realloc (C23, 7.24.3.4); and under
+	 * faults a realloc that would shrink a block may have kept it, much larger than asked. */
 	bool sized = b->align == 16 && !cfg.may_fail;
 
 	leave(b, what);
@@ -546,7 +546,8 @@ static void chaos_step(struct worker *w)
 		bool more;
 
 		doing(w, "scavenge");
-		purge_scavenge(rng_below(&w->rng, 2000000), 1 + (unsigned)rng_below(&w->rng, 8), &more);
+		purge_scavenge(rng_below(&w->rng, 2000000), 1 + (unsigned)rng_below(&w->rng, 8),
+			       &more);
 	}
 }
 
@@ -700,7 +701,8 @@ static void progress_line(uint64_t begin_ns, const struct engine_totals *t)
 
 	for (unsigned i = 0; i < cfg.threads; i++)
 		blocks += atomic_load_explicit(&workers[i].live_shown, memory_order_relaxed);
-	say("  %5.1f s  %-6s  %llu ops  %llu blocks  %zu MiB  %llu threads  %llu handed over  %llu stops  %llu knob moves  %llu refused",
+	say("  %5.1f s  %-6s  %llu ops  %llu blocks  %zu MiB  %llu threads  %llu handed over"
+	    "  %llu stops  %llu knob moves  %llu refused",
 	    (double)(clock_ns() - begin_ns) * 1e-9,
 	    names[atomic_load_explicit(&phase_number, memory_order_relaxed) % PHASE_COUNT],
 	    (unsigned long long)total_ops(), (unsigned long long)blocks,
@@ -820,7 +822,8 @@ void engine_probe(struct rng *rng)
 		struct shadow_block b;
 		void *p = st_malloc(size);
 		if (!p)
-			fail("with no fault armed any more, malloc of %zu bytes returns NULL", size);
+			fail("with no fault armed any more, malloc of %zu bytes returns NULL",
+			     size);
 		shadow_born(&b, p, size, 16, "malloc", 0, rng);
 		shadow_leave(&b, "probe");
 		st_free(p);

@@ -69,7 +69,8 @@ static void expect(struct mapper *me, uintptr_t addr, const struct model_unit *w
 
 	me->look_ups++;
 	if (kind != want->kind || record != want->record)
-		fail("%s: look-up of %#lx gives kind %u, record %p; the model says kind %u, record %p",
+		fail("%s: look-up of %#lx gives kind %u, record %p; "
+		     "the model says kind %u, record %p",
 		     why, (unsigned long)addr, kind, record, want->kind, want->record);
 	if (kind == UNIT_NONE)
 		return;
@@ -279,7 +280,8 @@ static void check_real(const struct stress_args *args)
 			if (blocks[i].at && rng_one_in(&rng, 2))
 				continue;
 			hak_free((void *)blocks[i].at);
-			size_t size = rng_below(&rng, (size_t)2 << rng_below(&rng, rng_one_in(&rng, 20) ? 23 : 15));
+			uint64_t most_log2 = rng_one_in(&rng, 20) ? 23 : 15;
+			size_t size = rng_below(&rng, (size_t)2 << rng_below(&rng, most_log2));
 			blocks[i].size = size;
 			blocks[i].at = (uintptr_t)hak_malloc(size);
 			if (!blocks[i].at)

@@ -48,8 +48,8 @@ static void tag_check(unsigned i, const char *when)
 	memcpy(&head, block_at(i), sizeof(head));
 	memcpy(&tail, block_at(i) + class_bytes(m.cls) - sizeof(tail), sizeof(tail));
 	if (head != m.tag[i] || tail != m.tag[i])
-		fail("class %u, live block %u, %s: content %#llx ... %#llx, expected %#llx", m.cls, i,
-		     when, (unsigned long long)head, (unsigned long long)tail,
+		fail("class %u, live block %u, %s: content %#llx ... %#llx, expected %#llx", m.cls,
+		     i, when, (unsigned long long)head, (unsigned long long)tail,
 		     (unsigned long long)m.tag[i]);
 }
 
@@ -89,8 +89,8 @@ static void step_take(struct rng *rng)
 	for (unsigned at = n; at-- > 0; i++) {
 		i = lowest_free(i);
 		if (out[at].block != block_at(i) || out[at].state != &m.slab->states[i])
-			fail("class %u: entry %u of %u is %p, the lowest free block is %u at %p", m.cls,
-			     at, n, out[at].block, i, (void *)block_at(i));
+			fail("class %u: entry %u of %u is %p, the lowest free block is %u at %p",
+			     m.cls, at, n, out[at].block, i, (void *)block_at(i));
 		if (atomic_load_relaxed(out[at].state) != BLOCK_CACHED)
 			fail("class %u: block %u is taken and its state is %u", m.cls, i,
 			     atomic_load_relaxed(out[at].state));
@@ -188,7 +188,8 @@ static void step_release(struct rng *rng)
 		bool is_free = page_is_wholly_free(p);
 
 		if (purged && !is_free)
-			fail("class %u: page %zu counts as given back and holds a live block", m.cls, p);
+			fail("class %u: page %zu counts as given back and holds a live block",
+			     m.cls, p);
 		if (!purged && is_free && min_pages == 1 && (p + 1) * os_page_bytes() <= touched)
 			fail("class %u: page %zu is free and was not given back", m.cls, p);
 	}
@@ -238,8 +239,8 @@ static void check_block_index(unsigned cls, unsigned stride)
 
 	for (uint32_t o = 0; o < span; o += stride)
 		if (class_block_index(cls, o) != o / bytes)
-			fail("class %u of %u bytes: offset %u is in block %u, not %u", cls, bytes, o,
-			     o / bytes, class_block_index(cls, o));
+			fail("class %u of %u bytes: offset %u is in block %u, not %u", cls, bytes,
+			     o, o / bytes, class_block_index(cls, o));
 }
 
 int main(int argc, char **argv)
@@ -251,7 +252,8 @@ int main(int argc, char **argv)
 	struct rng rng = { args.seed };
 	/* Big slabs take longer to compare, and there are many classes. */
 	for (unsigned cls = 1; cls <= HAK_CLASS_COUNT; cls++) {
-		unsigned steps = STEPS / (class_layout[cls].capacity / 256 + 1) * args.percent / 100;
+		unsigned steps =
+			STEPS / (class_layout[cls].capacity / 256 + 1) * args.percent / 100;
 		check_block_index(cls, args.percent < 100 ? 7 : 1);
 		for (unsigned c = 0; c < class_layout[cls].colours; c++)
 			run_class(cls, &rng, steps / class_layout[cls].colours + 50);

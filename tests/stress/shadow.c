@@ -131,11 +131,12 @@ static bool culprit_visit(const struct shadow_block *b, void *arg)
 	size_t inside = (size_t)((uintptr_t)c->at - (uintptr_t)b->at);
 	if (c->at ? inside < (b->usable ? b->usable : 1) : k < b->filled / 8) {
 		(void)snprintf(c->text, sizeof(c->text),
-			       "that is %s %llu of the block at %p of %zu bytes (usable %zu), from %s in thread %s at its op %llu",
+			       "that is %s %llu of the block at %p of %zu bytes (usable %zu), "
+			       "from %s in thread %s at its op %llu",
 			       c->at ? "byte" : "word",
 			       c->at ? (unsigned long long)inside : (unsigned long long)k,
-			       (void *)b->at, b->asked, b->usable, b->born_how,
-			       b->born_thread, (unsigned long long)b->born_op);
+			       (void *)b->at, b->asked, b->usable, b->born_how, b->born_thread,
+			       (unsigned long long)b->born_op);
 		return true;
 	}
 	return false;
@@ -173,12 +174,14 @@ static _Noreturn void fail_content(const struct shadow_block *b, const unsigned 
 		find_culprit(&c);
 	}
 	fail("content of block %p is wrong at %s\n"
-	     "  block: asked %zu, used %zu, usable %zu, align %zu, from %s in thread %s at its op %llu, now at %p\n"
-	     "  first bad byte at offset %zu (%zu before the end), expected 0x%02x, found 0x%02x; %zu of %zu bytes wrong from there\n"
+	     "  block: asked %zu, used %zu, usable %zu, align %zu, from %s in thread %s "
+	     "at its op %llu, now at %p\n"
+	     "  first bad byte at offset %zu (%zu before the end), expected 0x%02x, found 0x%02x; "
+	     "%zu of %zu bytes wrong from there\n"
 	     "  expected %s\n  found    %s\n  %s",
 	     (void *)b->at, doing, b->asked, b->filled, b->usable, b->align, b->born_how,
-	     b->born_thread, (unsigned long long)b->born_op, (const void *)p, bad,
-	     b->filled - bad, want[0], p[bad], wrong, to - bad, want_hex, found_hex, c.text);
+	     b->born_thread, (unsigned long long)b->born_op, (const void *)p, bad, b->filled - bad,
+	     want[0], p[bad], wrong, to - bad, want_hex, found_hex, c.text);
 }
 
 /* --- the model's steps -------------------------------------------------------------- */
@@ -189,11 +192,14 @@ static void claim(const struct shadow_block *b, const char *doing)
 
 	if (!taken)
 		return;
-	struct culprit c = { .at = taken, .self = b, .text = "(the other block's record is on its way)" };
+	struct culprit c = { .at = taken,
+			     .self = b,
+			     .text = "(the other block's record is on its way)" };
 	find_culprit(&c);
-	fail("overlap: %s gave block %p of %zu bytes (usable %zu, align %zu, op %llu), but %p is in a live block: %s",
-	     doing, (void *)b->at, b->asked, b->usable, b->align,
-	     (unsigned long long)b->born_op, taken, c.text);
+	fail("overlap: %s gave block %p of %zu bytes (usable %zu, align %zu, op %llu), but %p is "
+	     "in a live block: %s",
+	     doing, (void *)b->at, b->asked, b->usable, b->align, (unsigned long long)b->born_op,
+	     taken, c.text);
 }
 
 void shadow_born(struct shadow_block *b, void *at, size_t asked, size_t align,
@@ -246,7 +252,8 @@ static void zero_stretch(const unsigned char *p, size_t from, size_t to, size_t 
 				memcpy(&c.word, p + ((from + 7) & ~(size_t)7), 8);
 			find_culprit(&c);
 			hex(found, p + from, to - from < DUMP_BYTES ? to - from : DUMP_BYTES);
-			fail("%s gave block %p of %zu bytes that is not zero at offset %zu: found %s\n  %s",
+			fail("%s gave block %p of %zu bytes that is not zero at offset %zu: "
+			     "found %s\n  %s",
 			     how, (const void *)p, size, from, found, c.text);
 		}
 		from += n;
@@ -302,7 +309,8 @@ void shadow_check_nothing_live(void)
 	}
 	st_check_all();
 	if (st.small_bytes || st.large_bytes || st.huge_bytes)
-		fail("all blocks are freed, but statistics count as live: %zu bytes small (%zu of them cached), %zu large, %zu huge",
+		fail("all blocks are freed, but statistics count as live: %zu bytes small (%zu of "
+		     "them cached), %zu large, %zu huge",
 		     st.small_bytes, st.small_cached_bytes, st.large_bytes, st.huge_bytes);
 }
 #else

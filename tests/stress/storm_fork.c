@@ -119,6 +119,7 @@ int main(int argc, char **argv)
 	});
 	if (!forks)
 		fail("no thread ever forked");
-	say("storm_fork: %llu operations, %u forks, nothing found", (unsigned long long)t.ops, forks);
+	say("storm_fork: %llu operations, %u forks, nothing found", (unsigned long long)t.ops,
+	    forks);
 	return 0;
 }

@@ -124,7 +124,8 @@ static void check_footprint(struct footprint early, unsigned early_threads, unsi
 	struct footprint late = footprint_now();
 
 	if (late.mapped > early.mapped + early.mapped / 2 + SLACK)
-		fail("mapped memory grew from %zu KiB after %u threads to %zu KiB after %u: dead threads leak",
+		fail("mapped memory grew from %zu KiB after %u threads to %zu KiB after %u: dead "
+		     "threads leak",
 		     early.mapped >> 10, early_threads, late.mapped >> 10, threads);
 	if (late.heaps > at_once * 2 + 8)
 		fail("%zu heaps after %u threads of which at most %u lived at once", late.heaps,

@@ -178,7 +178,8 @@ static void *watchdog_main(void *unused)
 	(void)unused;
 	thread_name_set("watchdog", 0);
 	for (;;) {
-		/* By its own turns: a process that is stopped, or gets no processor, does not hang. */
+		/* By its own turns: a process that is stopped, or gets no processor, does not
+		 * hang. */
 		sleep_ms(WATCHDOG_TURN_MS);
 		uint64_t count = atomic_load_explicit(&kicks, memory_order_relaxed);
 		if (count != seen) {

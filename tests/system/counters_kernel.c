@@ -389,7 +389,8 @@ int main(void)
 	set_up();
 	hak_init_once();
 	/* Time is dear where instructions are counted: what they are not needed for is left out. */
-	test_say("RESULT %d", exact ? TEST_MAIN(3, counting, cases) : TEST_MAIN(1, counting, cases));
+	test_say("RESULT %d",
+		 exact ? TEST_MAIN(3, counting, cases) : TEST_MAIN(1, counting, cases));
 	sync();
 	reboot(RB_POWER_OFF);
 	return 1;

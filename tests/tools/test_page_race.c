@@ -80,7 +80,8 @@ static bool same_moment(const struct statpage *p)
 
 static bool decisions_follow(const struct statpage *p)
 {
-	uint64_t oldest = p->ndecisions < STATPAGE_DECISIONS ? 0 : p->ndecisions - STATPAGE_DECISIONS;
+	uint64_t oldest =
+		p->ndecisions < STATPAGE_DECISIONS ? 0 : p->ndecisions - STATPAGE_DECISIONS;
 	for (uint64_t n = oldest > first_decision ? oldest : first_decision; n < p->ndecisions; n++)
 		if (p->decisions[n % STATPAGE_DECISIONS].old_value != (int32_t)(n - first_decision))
 			return false;

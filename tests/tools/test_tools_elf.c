@@ -22,7 +22,8 @@ static void scripts(void)
 	char path[] = "/tmp/hakmem-elf-XXXXXX";
 	int fd = mkstemp(path);
 	static const char text[] = "#! /bin/sh -e\ntrue\n";
-	REQUIRE(fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1, "no file");
+	REQUIRE(fd >= 0 && write(fd, text, sizeof(text) - 1) == (ssize_t)sizeof(text) - 1,
+		"no file");
 	elf_examine(path, &found);
 	CHECK(strcmp(found.interpreter, "/bin/sh") == 0, "interpreter is '%s'", found.interpreter);
 	CHECK(!found.is_elf, "a script is no program");
@@ -62,7 +63,8 @@ static void endless_names(void)
 	enum { BYTES = 1 << 20, SECTIONS = 8192 };
 	static unsigned char image[BYTES];
 	char path[] = "/tmp/hakmem-elf-XXXXXX";
-	const Elf64_Ehdr head = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64, ELFDATA2LSB },
+	const Elf64_Ehdr head = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+					       ELFDATA2LSB },
 				  .e_machine = EM_X86_64,
 				  .e_phentsize = sizeof(Elf64_Phdr),
 				  .e_shentsize = sizeof(Elf64_Shdr),
@@ -87,7 +89,8 @@ static void endless_names(void)
 
 static void names(void)
 {
-	CHECK(strcmp(allocator_of_library("/usr/lib/libjemalloc.so.2"), "jemalloc") == 0, "jemalloc");
+	CHECK(strcmp(allocator_of_library("/usr/lib/libjemalloc.so.2"), "jemalloc") == 0,
+	      "jemalloc");
 	CHECK(allocator_of_library("/usr/lib/libc.so.6") == NULL, "libc");
 }
 

@@ -100,7 +100,8 @@ static void corrupted_pages(void)
 		if (page_check(&page) != PAGE_OK)
 			continue;
 		read++;
-		view_draw(&view, &page, read % 2 ? &before : &page, (unsigned)(test_random(&rng) % 80));
+		view_draw(&view, &page, read % 2 ? &before : &page,
+			  (unsigned)(test_random(&rng) % 80));
 		before = page;
 	}
 	test_say("%u of the pages were readable", read);
@@ -118,7 +119,8 @@ static void strange_files(void)
 	for (size_t n = 1; n < sizeof(good); n = n * 3 + 1) {
 		REQUIRE(ftruncate(f.fd, 0) == 0, "ftruncate");
 		REQUIRE(pwrite(f.fd, &good, n, 0) == (ssize_t)n, "pwrite");
-		CHECK(page_read(&f, &page) != PAGE_OK, "%zu bytes of a page are read as a whole one", n);
+		CHECK(page_read(&f, &page) != PAGE_OK,
+		      "%zu bytes of a page are read as a whole one", n);
 	}
 	REQUIRE(pwrite(f.fd, &good, sizeof(good), 0) == (ssize_t)sizeof(good), "pwrite");
 	CHECK_I64(page_read(&f, &page), PAGE_OK, "a good page");
