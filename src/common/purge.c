@@ -30,6 +30,7 @@ enum {
 	PAUSE_WAITING_MS = 100, /* while something will be due */
 	LOOK_MS = 50,           /* between looks whether the process is idle, if that matters */
 	RETRY_START_MS = 10000, /* after the system refused a thread */
+	BARREN_MAX = 8,         /* passes for the limit that give nothing back */
 	/* Above the soft limit less is worth a pass. */
 	PRESSED_START_BYTES = START_BYTES / 16,
 };
@@ -224,13 +225,29 @@ size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more)
 	return bytes;
 }
 
+/* Passes one after the other. What there is now is enough: others may free more all the time. */
+static void give_back_for_limit(void)
+{
+	const struct heap_maintenance all = { .min_run_pages = 1 };
+	const uint64_t enough = returned_bytes() + pending_bytes();
+	uint64_t before, after = returned_bytes();
+	unsigned barren = 0; /* passes in a row that gave nothing back */
+	enum pass_rest rest;
+	do {
+		before = after;
+		rest = pass(all);
+		after = returned_bytes();
+		barren = after > before ? 0 : barren + 1;
+	} while (limit_is_due() && rest == REST_NOW && barren < BARREN_MAX && after < enough);
+}
+
 void purge_for_limit(void)
 {
 	struct slow_scope scope;
 	if (slow_enter(&scope)) {
 		limit_update_pressure();
-		while (limit_is_due() && pass((struct heap_maintenance){ .min_run_pages = 1 }) == REST_NOW)
-			;
+		if (limit_is_due())
+			give_back_for_limit();
 		limit_looked();
 	}
 	slow_leave(&scope);

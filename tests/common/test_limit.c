@@ -2,6 +2,9 @@
  * soft one makes the heap give back what it keeps. Each case in a child. */
 #include "unit.h"
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/knobs.h"
@@ -318,6 +321,42 @@ static void soft_limit(void)
 	unit_child_passes(&child, gives_back, NULL);
 }
 
+static unsigned purges, purges_max; /* with purges_max > 0 each is slow, and makes work for another */
+
+/* In place of the C library's. */
+int madvise(void *p, size_t bytes, int advice)
+{
+	struct span s;
+	if (advice == MADV_DONTNEED && purges < purges_max) {
+		purges++;
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+		if (span_alloc(&s, HAK_SUPERSLAB_UNITS, 1))
+			span_free(s.superslab, s.first, HAK_SUPERSLAB_UNITS);
+	}
+	return (int)syscall(SYS_madvise, p, bytes, advice);
+}
+
+/* More is freed as fast as it is given back, and what is live is above the limit. */
+static void others_free(void *arg)
+{
+	(void)arg;
+	REQUIRE(make(16 * MIB) && make(MIB - 4 * KIB), "no memory");
+	drop_last();
+	purges_max = 100;
+	limit_set(8 * MIB, 0);
+	purge_for_limit();
+	CHECK(purges > 0 && purges < purges_max / 2, "%u purges", purges);
+	purges_max = 0;
+	CHECK(!limit_is_due(), "it is looked at again only when the heap has grown");
+	drop_all();
+	hak_check_all();
+}
+
+static void bounded(void)
+{
+	unit_child_passes(&child, others_free, NULL);
+}
+
 static unsigned capacity(void)
 {
 	const struct tcache_bin *bin = &thread_state.tcache->bins[size_class(64)];
@@ -356,6 +395,7 @@ static const struct test_case cases[] = {
 	{ "growth", growth },
 	{ "by_threads", by_threads },
 	{ "soft_limit", soft_limit },
+	{ "bounded", bounded },
 	{ "pressure", pressure },
 };
 
