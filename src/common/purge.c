@@ -1,6 +1,7 @@
 #include "common/purge.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "common/background.h"
@@ -363,7 +364,7 @@ static bool is_own_process(void)
 	return atomic_load_relaxed(&process) == getpid();
 }
 
-static void start_thread(void)
+static void start_thread_blocked(void)
 {
 	int none = THREAD_NONE;
 	if (!atomic_cas_acq_rel(&thread_status, &none, THREAD_STARTING))
@@ -374,6 +375,17 @@ static void start_thread(void)
 	}
 	atomic_store_relaxed(&start_not_before_ms, os_now_ms() + RETRY_START_MS);
 	atomic_store_release(&thread_status, THREAD_NONE); /* with what background_start() keeps */
+}
+
+/* A signal handler that forks comes before it all or after it: a child that went on in the middle would
+ * take the parent's thread for its own, or start two. */
+static void start_thread(void)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	start_thread_blocked();
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* No thread: the program's own thread does a pass, one at a time. */
