@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "common/entry.h"
+#include "common/options.h"
 #include "common/os.h"
 #include "unit.h"
 
@@ -189,6 +190,37 @@ static void file_is_written(void)
 	REQUIRE(profile_set_rate(0) == 0, "off");
 }
 
+static char own_file[64];
+
+static void allocate_in_handler(int sig)
+{
+	(void)sig;
+	unlink(own_file);
+	CHECK(test_opaque(entry_malloc(10000)) != NULL, "no memory");
+}
+
+/* It ends where a file may not grow: the kernel signals that while the profile is written. */
+static void exits_in_child(void *arg)
+{
+	const struct rlimit nothing = { 0, RLIM_INFINITY };
+	(void)arg;
+	options.profile_rate = 1;
+	REQUIRE(chdir("/tmp") == 0 && profile_set_rate(1) == 0, "on");
+	snprintf(own_file, sizeof(own_file), "hakmem.%d.heap", (int)getpid());
+	for (size_t i = 0; i < 300; i++)
+		REQUIRE(entry_malloc(HAK_SMALL_MAX + 1000 * i) != NULL, "no memory");
+	signal(SIGXFSZ, allocate_in_handler);
+	REQUIRE(setrlimit(RLIMIT_FSIZE, &nothing) == 0, "no limit");
+	exit(0);
+}
+
+static void written_at_exit(void)
+{
+	static struct unit_child child;
+	unit_child_passes(&child, exits_in_child, NULL);
+	CHECK(strstr(child.text, "the heap profile cannot be written") != NULL, "it said:\n%s", child.text);
+}
+
 /* A tracer raises the semaphore, and lowers it when it goes. */
 static void tracer_is_followed(void)
 {
@@ -221,6 +253,7 @@ static const struct test_case cases[] = {
 	{ "realloc_leaves_others_samples", realloc_leaves_others_samples },
 	{ "refused_realloc_keeps_sample", refused_realloc_keeps_sample },
 	{ "file_is_written", file_is_written },
+	{ "written_at_exit", written_at_exit },
 	{ "tracer_is_followed", tracer_is_followed },
 };
 UNIT_MAIN(cases)
