@@ -278,14 +278,14 @@ static uint32_t serve_others(void)
 /* Sleep for `ms`, but for calls of the ticker when they are due. */
 static void pause_ms(uint32_t ms)
 {
-	const uint32_t end = os_now_ms() + ms;
+	const uint32_t begin = os_now_ms();
 	for (;;) {
 		uint32_t tick_ms = serve_others();
-		int32_t left = (int32_t)(end - os_now_ms());
-		if (left <= 0)
+		uint32_t passed = os_now_ms() - begin;
+		if (passed >= ms)
 			return;
-		if (tick_ms == 0 || tick_ms >= (uint32_t)left) {
-			futex_sleep_ms((uint32_t)left);
+		if (tick_ms == 0 || tick_ms >= ms - passed) {
+			futex_sleep_ms(ms - passed);
 			return;
 		}
 		futex_sleep_ms(tick_ms);

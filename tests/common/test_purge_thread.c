@@ -9,6 +9,7 @@
 #include "common/purge.h"
 #include "common/stats.h"
 #include "common/superslab.h"
+#include "common/ticker.h"
 #include "hakmem/hakmem.h"
 
 #include <dlfcn.h>
@@ -197,6 +198,29 @@ static void idle_is_early(void)
 	knob_reset_all();
 }
 
+static uint32_t soon_again(void)
+{
+	return 5;
+}
+
+/* The process was stopped for a month, as its thread, between ticks, waits for memory to be due. The
+ * last case. */
+static void stopped_for_a_month(void)
+{
+	static const struct ticker ticker = { .tick = soon_again };
+	uint64_t deadline = test_now_ms() + test_scaled(10000, 60000);
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
+	ticker_register(&ticker);
+	free_much();
+	purge_kick();
+	rest();
+	CHECK(!nothing_left(), "it was given back before its time");
+	os_clock_advance_ms(30u * 24 * 3600 * 1000);
+	while (!nothing_left() && test_now_ms() < deadline)
+		rest();
+	CHECK(nothing_left(), "%zu bytes dirty after a month", superslab_dirty_bytes());
+}
+
 static const struct test_case cases[] = {
 	{ "interrupted_start", interrupted_start },
 	{ "not_by_a_vfork_child", not_by_a_vfork_child },
@@ -204,6 +228,7 @@ static const struct test_case cases[] = {
 	{ "once", once },
 	{ "late_work", late_work },
 	{ "idle_is_early", idle_is_early },
+	{ "stopped_for_a_month", stopped_for_a_month },
 };
 
 int main(int argc, char **argv)
