@@ -162,6 +162,27 @@ static void hard_limit_huge_pages(void)
 	unit_child_passes(&child, refuses_with_huge_pages, &row);
 }
 
+/* A superslab of huge pages would be charged as a whole: where it does not fit, small pages do. */
+static void fills_up(void *arg)
+{
+	uint64_t limit, held;
+	(void)arg;
+	knob_set(HAK_KNOB_HUGE_PAGES, 0, HUGE_PAGES_ALWAYS);
+	limit = allow(5 * MIB);
+	while (make(4000))
+		;
+	held = limit_held_bytes();
+	CHECK(held <= limit && limit - held < 256 * KIB, "%llu bytes held, %llu allowed",
+	      (unsigned long long)held, (unsigned long long)limit);
+	drop_all();
+	hak_check_all();
+}
+
+static void to_the_last_unit(void)
+{
+	unit_child_passes(&child, fills_up, NULL);
+}
+
 /* Free units between live ones are given back before anything is refused. */
 static void gives_back_first(void *arg)
 {
@@ -390,6 +411,7 @@ static const struct test_case cases[] = {
 	{ "held", held },
 	{ "hard_limit", hard_limit },
 	{ "hard_limit_huge_pages", hard_limit_huge_pages },
+	{ "to_the_last_unit", to_the_last_unit },
 	{ "holes", holes },
 	{ "kernel", kernel },
 	{ "growth", growth },
