@@ -16,6 +16,8 @@ CXX_EXPORT void _ZdlPv(void *p);                                        /* delet
 CXX_EXPORT void _ZdlPvSt11align_val_t(void *p, size_t align);
 CXX_EXPORT void *_Znam(size_t size);                                    /* new[](size_t) */
 CXX_EXPORT void _ZdaPv(void *p);                                        /* delete[](void *) */
+CXX_EXPORT void *_ZnamSt11align_val_t(size_t size, size_t align);
+CXX_EXPORT void _ZdaPvSt11align_val_t(void *p, size_t align);
 
 /* The same functions under names of our own. */
 void *cxx_new(size_t size);
@@ -24,6 +26,8 @@ void cxx_delete(void *p);
 void cxx_delete_aligned(void *p, size_t align);
 void *cxx_new_array(size_t size);
 void cxx_delete_array(void *p);
+void *cxx_new_array_aligned(size_t size, size_t align);
+void cxx_delete_array_aligned(void *p, size_t align);
 
 /* What is to be known of blocks of this family of operators: that, or ORIGIN_ANY. */
 HAK_COLD enum origin cxx_origin(enum origin family);

@@ -1,8 +1,7 @@
-/* C++ operators new and delete: the nothrow, sized and aligned array forms. The standard
- * defines them by the basic ones ([new.delete]), which a program may replace
- * alone; so they call those, except that they save themselves the call where the
- * basic form is ours. The size that a delete is told says nothing that the page map does
- * not know, and is held against that. */
+/* C++ operators new and delete: the nothrow and sized forms. The standard defines them by the
+ * basic ones ([new.delete]), which a program may replace alone; so they call those, except that
+ * they save themselves the call where the basic form is ours. The size that a delete is told says
+ * nothing that the page map does not know, and is held against that. */
 #include <dlfcn.h>
 
 #include "common/api_cxx.h"
@@ -15,7 +14,9 @@ enum origin cxx_origin(enum origin family)
 {
 	bool all_ours = _Znwm == cxx_new && _Znam == cxx_new_array && _ZdlPv == cxx_delete &&
 			_ZdaPv == cxx_delete_array && _ZnwmSt11align_val_t == cxx_new_aligned &&
-			_ZdlPvSt11align_val_t == cxx_delete_aligned;
+			_ZdlPvSt11align_val_t == cxx_delete_aligned &&
+			_ZnamSt11align_val_t == cxx_new_array_aligned &&
+			_ZdaPvSt11align_val_t == cxx_delete_array_aligned;
 	return all_ours ? family : ORIGIN_ANY;
 }
 
@@ -25,11 +26,10 @@ static bool new_is_ours(enum origin family)
 	return _Znwm == cxx_new && (family == ORIGIN_NEW || _Znam == cxx_new_array);
 }
 
-static void *form_new_array_aligned(size_t size, size_t align)
+static bool new_aligned_is_ours(enum origin family)
 {
-	if (_ZnwmSt11align_val_t == cxx_new_aligned)
-		return cxx_new_slow(size, align, ORIGIN_NEW_ARRAY);
-	return _ZnwmSt11align_val_t(size, align);
+	return _ZnwmSt11align_val_t == cxx_new_aligned &&
+	       (family == ORIGIN_NEW || _ZnamSt11align_val_t == cxx_new_array_aligned);
 }
 
 /* A nothrow form returns NULL if the basic form throws. C cannot catch, but the C++
@@ -59,7 +59,7 @@ static void *form_new_aligned_nothrow(size_t size, size_t align, enum origin ori
 	const char *name = origin == ORIGIN_NEW ? "_ZnwmSt11align_val_tRKSt9nothrow_t"
 						: "_ZnamSt11align_val_tRKSt9nothrow_t";
 	void *form, *p = NULL;
-	if (_ZnwmSt11align_val_t == cxx_new_aligned)
+	if (new_aligned_is_ours(origin))
 		p = entry_alloc_for(size, align, cxx_origin(origin));
 	if (p != NULL)
 		return p;
@@ -84,17 +84,17 @@ static void form_delete_sized(void *p, size_t size, enum origin origin)
 		cxx_delete_sized_slow(p, size, 1, origin);
 }
 
-static void form_delete_aligned(void *p, size_t align, enum origin origin)
+static void form_delete_aligned_nothrow(void *p, size_t align, enum origin origin)
 {
-	if (HAK_UNLIKELY(_ZdlPvSt11align_val_t != cxx_delete_aligned))
-		_ZdlPvSt11align_val_t(p, align);
-	else if (HAK_UNLIKELY(!entry_free_hit(p)))
-		cxx_delete_slow(p, origin);
+	(origin == ORIGIN_NEW ? _ZdlPvSt11align_val_t : _ZdaPvSt11align_val_t)(p, align);
 }
 
 static void form_delete_sized_aligned(void *p, size_t size, size_t align, enum origin origin)
 {
-	if (HAK_UNLIKELY(_ZdlPvSt11align_val_t != cxx_delete_aligned))
+	if (origin == ORIGIN_NEW_ARRAY &&
+	    HAK_UNLIKELY(_ZdaPvSt11align_val_t != cxx_delete_array_aligned))
+		_ZdaPvSt11align_val_t(p, align);
+	else if (HAK_UNLIKELY(_ZdlPvSt11align_val_t != cxx_delete_aligned))
 		_ZdlPvSt11align_val_t(p, align);
 	else if (HAK_UNLIKELY(!entry_free_sized_hit(p, align_up(size, align))))
 		cxx_delete_sized_slow(p, size, align, origin);
@@ -116,8 +116,6 @@ FORM(void *, _ZnwmRKSt9nothrow_t, (size_t size, nothrow_t n),
      return form_new_nothrow(size, ORIGIN_NEW))
 FORM(void *, _ZnamRKSt9nothrow_t, (size_t size, nothrow_t n),
      return form_new_nothrow(size, ORIGIN_NEW_ARRAY))
-FORM(void *, _ZnamSt11align_val_t, (size_t size, size_t align),
-     return form_new_array_aligned(size, align))
 FORM(void *, _ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, nothrow_t n),
      return form_new_aligned_nothrow(size, align, ORIGIN_NEW))
 FORM(void *, _ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t align, nothrow_t n),
@@ -127,12 +125,10 @@ FORM(void, _ZdlPvm, (void *p, size_t size), form_delete_sized(p, size, ORIGIN_NE
 FORM(void, _ZdaPvm, (void *p, size_t size), form_delete_sized(p, size, ORIGIN_NEW_ARRAY))
 FORM(void, _ZdlPvRKSt9nothrow_t, (void *p, nothrow_t n), form_delete_nothrow(p, ORIGIN_NEW))
 FORM(void, _ZdaPvRKSt9nothrow_t, (void *p, nothrow_t n), form_delete_nothrow(p, ORIGIN_NEW_ARRAY))
-FORM(void, _ZdaPvSt11align_val_t, (void *p, size_t align),
-     form_delete_aligned(p, align, ORIGIN_NEW_ARRAY))
 FORM(void, _ZdlPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align, nothrow_t n),
-     form_delete_aligned(p, align, ORIGIN_NEW))
+     form_delete_aligned_nothrow(p, align, ORIGIN_NEW))
 FORM(void, _ZdaPvSt11align_val_tRKSt9nothrow_t, (void *p, size_t align, nothrow_t n),
-     form_delete_aligned(p, align, ORIGIN_NEW_ARRAY))
+     form_delete_aligned_nothrow(p, align, ORIGIN_NEW_ARRAY))
 FORM(void, _ZdlPvmSt11align_val_t, (void *p, size_t size, size_t align),
      form_delete_sized_aligned(p, size, align, ORIGIN_NEW))
 FORM(void, _ZdaPvmSt11align_val_t, (void *p, size_t size, size_t align),

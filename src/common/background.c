@@ -4,7 +4,6 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,15 +41,11 @@ static void *background_pthread(void *arg)
 
 int background_start(void (*fn)(void))
 {
-	sigset_t all, old;
 	pthread_t thread;
 	int err;
 	if (os_fault_due(OS_THREAD))
 		return -EAGAIN;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&thread, NULL, background_pthread, (void *)(uintptr_t)fn);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err == 0)
 		pthread_detach(thread);
 	return -err;
@@ -94,9 +89,8 @@ int background_start(void (*fn)(void))
 	const int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 			  CLONE_SYSVSEM | CLONE_SETTLS;
 	struct tls_extent e = tls_extent();
-	sigset_t all, old;
 	uintptr_t tp;
-	int tid, err;
+	int tid;
 
 	if (memory == NULL)
 		memory = os_map(align_up(STACK_BYTES + (size_t)(e.high - e.low), os_page_bytes()),
@@ -107,13 +101,8 @@ int background_start(void (*fn)(void))
 		return -EAGAIN;
 	tp = (uintptr_t)memory + STACK_BYTES - (uintptr_t)e.low;
 	hak_thread_pointer_init(tp);
-
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &old);
 	tid = clone(background_main, (char *)memory + STACK_BYTES, flags, (void *)(uintptr_t)fn,
 		    NULL, (void *)tp, NULL);
-	err = errno;
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	return tid < 0 ? -err : 0;
+	return tid < 0 ? -errno : 0;
 }
 #endif

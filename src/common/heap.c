@@ -947,8 +947,18 @@ bool heap_for_each_lock(bool (*visit)(struct lock *l, void *arg), void *arg)
 	return visit(&orphans.lock, arg);
 }
 
+static void recount_inboxes(void)
+{
+	LIST_FOR_EACH(n, &all_heaps)
+		FOR_EACH_CLASS(cls)
+			inbox_recount(&LIST_ENTRY(n, struct heap, all_link)->inboxes[cls]);
+}
+
 void heap_after_fork(void)
 {
+	/* Not in a signal handler: what it interrupted goes on here. */
+	if (thread_state.slow_depth == 0 && remote_begin_recount())
+		recount_inboxes();
 	LIST_FOR_EACH(n, &all_heaps) {
 		struct heap *h = LIST_ENTRY(n, struct heap, all_link);
 		if (!h->attached)

@@ -56,8 +56,9 @@ void *large_alloc(size_t bytes, size_t align, bool *zeroed)
 	l->superslab = span.superslab;
 	l->base = span.base + (align <= HAK_COLOUR_BYTES ? next_colour(bytes) : 0);
 	l->usable_bytes = align_up(bytes, os_page_bytes());
-	l->first_unit = span.first;
-	l->units = span.units;
+	l->first_unit = (uint8_t)span.first;
+	l->units = (uint8_t)span.units;
+	l->former_colour = registry_former_colour(span.base);
 	l->origin = ORIGIN_MALLOC;
 	registry_set(l->base, l->units, UNIT_LARGE, l);
 	atomic_add_relaxed(&live_bytes, (size_t)l->units * HAK_UNIT_BYTES);
@@ -79,7 +80,7 @@ static void give_up_units(struct large_span *l, unsigned units)
 	registry_clear(l->base + (uintptr_t)units * HAK_UNIT_BYTES, less);
 	span_free(l->superslab, l->first_unit + units, less);
 	atomic_sub_relaxed(&live_bytes, (size_t)less * HAK_UNIT_BYTES);
-	l->units = (uint16_t)units;
+	l->units = (uint8_t)units;
 }
 
 static bool take_units(struct large_span *l, unsigned units)
@@ -87,7 +88,7 @@ static bool take_units(struct large_span *l, unsigned units)
 	unsigned more = units - l->units;
 	if (!span_extend(l->superslab, l->first_unit, l->units, more))
 		return false;
-	l->units = (uint16_t)units;
+	l->units = (uint8_t)units;
 	registry_set(l->base, units, UNIT_LARGE, l);
 	atomic_add_relaxed(&live_bytes, (size_t)more * HAK_UNIT_BYTES);
 	return true;

@@ -15,8 +15,9 @@ struct large_span {
 	struct superslab *superslab;
 	uintptr_t base;
 	size_t usable_bytes; /* whole pages; changed by whoever resizes the block */
-	uint16_t first_unit;
-	uint16_t units;
+	uint8_t first_unit;
+	uint8_t units;
+	uint16_t former_colour; /* constant; see registry_former_colour() */
 	enum origin origin; /* the owner's of the block */
 };
 

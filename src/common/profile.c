@@ -26,7 +26,7 @@ enum {
 };
 
 /* Allocations of one size from one place. */
-struct site {
+struct profile_site {
 	uint64_t hash; /* 0: free */
 	uint64_t bytes;
 	uint64_t live, allocated; /* samples */
@@ -36,13 +36,13 @@ struct site {
 
 struct sampled_block {
 	uintptr_t block; /* 0: never used; 1: used and free again */
-	struct site *site;
+	struct profile_site *site;
 	bool is_span; /* large or huge */
 };
 
 /* A table that is not there yet takes no memory; under the lock. */
 static struct tables {
-	struct site sites[SITES];
+	struct profile_site sites[SITES];
 	struct sampled_block blocks[BLOCKS];
 } *tables;
 static uint64_t lost; /* samples for which there was no room */
@@ -150,11 +150,12 @@ static uint64_t hash_of(const uintptr_t *frames, uint32_t depth, uint64_t bytes)
 
 /* ---- tables; the lock is held */
 
-static struct site *find_site_locked(const uintptr_t *frames, uint32_t depth, uint64_t bytes)
+static struct profile_site *find_site_locked(const uintptr_t *frames, uint32_t depth,
+					     uint64_t bytes)
 {
 	uint64_t hash = hash_of(frames, depth, bytes);
 	for (unsigned i = 0; i < PROBES_MAX; i++) {
-		struct site *s = &tables->sites[(hash + i) % SITES];
+		struct profile_site *s = &tables->sites[(hash + i) % SITES];
 		if (s->hash == hash)
 			return s;
 		if (s->hash != 0)
@@ -195,21 +196,33 @@ static struct sampled_block *free_place_locked(uintptr_t block)
 	return NULL;
 }
 
+static void enter_locked(struct sampled_block *place, uintptr_t block, struct profile_site *site,
+			 bool is_span)
+{
+	site->live++;
+	*place = (struct sampled_block){ block, site, is_span };
+	atomic_add_relaxed(&live_samples, 1);
+	atomic_add_relaxed(&profile_live_spans, is_span);
+}
+
 static bool remember_locked(uintptr_t block, uint64_t bytes, bool is_span, const uintptr_t *frames,
 			    uint32_t depth)
 {
 	struct sampled_block *place = free_place_locked(block);
-	struct site *site = place == NULL ? NULL : find_site_locked(frames, depth, bytes);
+	struct profile_site *site = place == NULL ? NULL : find_site_locked(frames, depth, bytes);
 	if (site == NULL) {
 		lost++;
 		return false;
 	}
-	site->live++;
+	enter_locked(place, block, site, is_span);
 	site->allocated++;
-	*place = (struct sampled_block){ block, site, is_span };
-	atomic_add_relaxed(&live_samples, 1);
-	atomic_add_relaxed(&profile_live_spans, is_span);
 	return true;
+}
+
+/* The rate of the samples there are. */
+static uint32_t samples_rate(void)
+{
+	return profile_rate() != 0 ? profile_rate() : last_rate;
 }
 
 /* ---- on and off */
@@ -277,6 +290,14 @@ static uint32_t follow_tracer(void)
 
 /* ---- samples */
 
+/* Not inlined: one probe, whoever it tells of. */
+static HAK_NOINLINE void tell_tracer(const void *block, uint64_t bytes, uint32_t rate)
+{
+	if (HAK_PROBE_IS_ON(otel_memory, alloc))
+		HAK_PROBE3(otel_memory, alloc, (uintptr_t)block, bytes,
+			   scaled(1, bytes, bytes, rate));
+}
+
 static void take_sample(void *block, size_t bytes, unsigned cls, uint32_t rate)
 {
 	uintptr_t frames[FRAMES_MAX];
@@ -288,9 +309,8 @@ static void take_sample(void *block, size_t bytes, unsigned cls, uint32_t rate)
 	lock_release(&lock);
 	if (kept && cls != 0)
 		atomic_store_relaxed(slab_locate(cls, block).state, BLOCK_SAMPLED);
-	if (kept && HAK_PROBE_IS_ON(otel_memory, alloc))
-		HAK_PROBE3(otel_memory, alloc, (uintptr_t)block, bytes,
-			   scaled(1, bytes, bytes, rate));
+	if (kept)
+		tell_tracer(block, bytes, rate);
 }
 
 void profile_consider(void *block, size_t bytes, bool due)
@@ -315,13 +335,15 @@ void profile_consider(void *block, size_t bytes, bool due)
 		take_sample(block, bytes, cls, rate);
 }
 
-void profile_forget(const void *block)
+struct profile_site *profile_forget(const void *block)
 {
+	struct profile_site *site = NULL;
 	struct sampled_block *b;
 	lock_acquire(&lock);
 	b = tables == NULL ? NULL : find_block_locked((uintptr_t)block);
 	if (b != NULL) {
-		b->site->live--;
+		site = b->site;
+		site->live--;
 		b->block = 1;
 		atomic_sub_relaxed(&live_samples, 1);
 		atomic_sub_relaxed(&profile_live_spans, b->is_span);
@@ -329,11 +351,26 @@ void profile_forget(const void *block)
 	lock_release(&lock);
 	if (b != NULL && HAK_PROBE_IS_ON(otel_memory, free))
 		HAK_PROBE1(otel_memory, free, (uintptr_t)block);
+	return site;
+}
+
+void profile_remember(const void *block, struct profile_site *site)
+{
+	struct sampled_block *place;
+	lock_acquire(&lock);
+	place = free_place_locked((uintptr_t)block);
+	if (place != NULL)
+		enter_locked(place, (uintptr_t)block, site, true);
+	else
+		lost++;
+	lock_release(&lock);
+	if (place != NULL)
+		tell_tracer(block, site->bytes, samples_rate());
 }
 
 /* ---- the file */
 
-static void write_site(struct outfile *o, const struct site *s)
+static void write_site(struct outfile *o, const struct profile_site *s)
 {
 	outfile_printf(o, "%6lu: %8lu [%6lu: %8lu] @", (unsigned long)s->live,
 		       (unsigned long)(s->live * s->bytes), (unsigned long)s->allocated,
@@ -347,7 +384,7 @@ static void write_profile_locked(struct outfile *o, uint32_t rate)
 {
 	uint64_t live = 0, live_bytes = 0, all = 0, all_bytes = 0;
 	for (unsigned i = 0; i < SITES; i++) {
-		const struct site *s = &tables->sites[i];
+		const struct profile_site *s = &tables->sites[i];
 		live += s->live;
 		live_bytes += s->live * s->bytes;
 		all += s->allocated;
@@ -364,7 +401,7 @@ static void write_profile_locked(struct outfile *o, uint32_t rate)
 int profile_dump(const char *path, int64_t *bytes)
 {
 	struct outfile o;
-	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	uint32_t rate = samples_rate();
 	int err;
 	if (tables == NULL)
 		return -ENODATA;
@@ -383,10 +420,10 @@ int profile_dump(const char *path, int64_t *bytes)
 
 void profile_each_live(void (*visit)(const struct profile_live *live, void *arg), void *arg)
 {
-	uint32_t rate = profile_rate() != 0 ? profile_rate() : last_rate;
+	uint32_t rate = samples_rate();
 	lock_acquire(&lock);
 	for (unsigned i = 0; tables != NULL && i < SITES; i++) {
-		const struct site *s = &tables->sites[i];
+		const struct profile_site *s = &tables->sites[i];
 		struct profile_live live = { .frames = s->frames,
 					     .depth = s->depth,
 					     .samples = s->live };
@@ -448,7 +485,7 @@ void profile_sums(uint64_t *live_bytes, uint64_t *allocated_bytes)
 {
 	*live_bytes = *allocated_bytes = 0;
 	for (unsigned i = 0; tables != NULL && i < SITES; i++) {
-		const struct site *s = &tables->sites[i];
+		const struct profile_site *s = &tables->sites[i];
 		if (s->hash == 0)
 			continue;
 		*live_bytes += scaled(s->live, s->bytes, s->bytes, profile_rate());

@@ -79,8 +79,12 @@ HAK_INLINE bool profile_has_spans(void)
 /* In slow paths, without locks. An allocation that the countdown has not chosen (`due`
  * false), or has. */
 void profile_consider(void *block, size_t bytes, bool due);
-/* A block may be a sample and goes. */
-void profile_forget(const void *block);
+/* A block may be a sample and goes: before another can be in its place. Returns where it was
+ * allocated; NULL: it was no sample. */
+struct profile_site;
+struct profile_site *profile_forget(const void *block);
+/* One of a large or huge block that has not gone after all. */
+void profile_remember(const void *block, struct profile_site *site);
 
 struct lock *profile_lock(void); /* for fork */
 

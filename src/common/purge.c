@@ -1,6 +1,7 @@
 #include "common/purge.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "common/background.h"
@@ -30,6 +31,7 @@ enum {
 	PAUSE_WAITING_MS = 100, /* while something will be due */
 	LOOK_MS = 50,           /* between looks whether the process is idle, if that matters */
 	RETRY_START_MS = 10000, /* after the system refused a thread */
+	BARREN_MAX = 8,         /* passes for the limit that give nothing back */
 	/* Above the soft limit less is worth a pass. */
 	PRESSED_START_BYTES = START_BYTES / 16,
 };
@@ -224,14 +226,29 @@ size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more)
 	return bytes;
 }
 
+/* Passes one after the other. What there is now is enough: others may free more all the time. */
+static void give_back_for_limit(void)
+{
+	const struct heap_maintenance all = { .min_run_pages = 1 };
+	const uint64_t enough = returned_bytes() + pending_bytes();
+	uint64_t before, after = returned_bytes();
+	unsigned barren = 0; /* passes in a row that gave nothing back */
+	enum pass_rest rest;
+	do {
+		before = after;
+		rest = pass(all);
+		after = returned_bytes();
+		barren = after > before ? 0 : barren + 1;
+	} while (limit_is_due() && rest == REST_NOW && barren < BARREN_MAX && after < enough);
+}
+
 void purge_for_limit(void)
 {
 	struct slow_scope scope;
 	if (slow_enter(&scope)) {
 		limit_update_pressure();
-		while (limit_is_due() &&
-		       pass((struct heap_maintenance){ .min_run_pages = 1 }) == REST_NOW)
-			;
+		if (limit_is_due())
+			give_back_for_limit();
 		limit_looked();
 	}
 	slow_leave(&scope);
@@ -261,14 +278,14 @@ static uint32_t serve_others(void)
 /* Sleep for `ms`, but for calls of the ticker when they are due. */
 static void pause_ms(uint32_t ms)
 {
-	const uint32_t end = os_now_ms() + ms;
+	const uint32_t begin = os_now_ms();
 	for (;;) {
 		uint32_t tick_ms = serve_others();
-		int32_t left = (int32_t)(end - os_now_ms());
-		if (left <= 0)
+		uint32_t passed = os_now_ms() - begin;
+		if (passed >= ms)
 			return;
-		if (tick_ms == 0 || tick_ms >= (uint32_t)left) {
-			futex_sleep_ms((uint32_t)left);
+		if (tick_ms == 0 || tick_ms >= ms - passed) {
+			futex_sleep_ms(ms - passed);
 			return;
 		}
 		futex_sleep_ms(tick_ms);
@@ -347,7 +364,7 @@ static bool is_own_process(void)
 	return atomic_load_relaxed(&process) == getpid();
 }
 
-static void start_thread(void)
+static void start_thread_blocked(void)
 {
 	int none = THREAD_NONE;
 	if (!atomic_cas_acq_rel(&thread_status, &none, THREAD_STARTING))
@@ -358,6 +375,17 @@ static void start_thread(void)
 	}
 	atomic_store_relaxed(&start_not_before_ms, os_now_ms() + RETRY_START_MS);
 	atomic_store_release(&thread_status, THREAD_NONE); /* with what background_start() keeps */
+}
+
+/* A signal handler that forks comes before it all or after it: a child that went on in the middle would
+ * take the parent's thread for its own, or start two. */
+static void start_thread(void)
+{
+	sigset_t all, old;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	start_thread_blocked();
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 /* No thread: the program's own thread does a pass, one at a time. */

@@ -32,7 +32,7 @@ size_t purge_everything(void);
  * bytes; *more: the time was up. Outside of slow_enter .. slow_leave. */
 size_t purge_scavenge(uint64_t budget_ns, unsigned min_run_pages, bool *more);
 
-/* limit_is_due(): give back all that can be, until the heap is below the soft limit. Outside of
+/* limit_is_due(): give back all that can be now, until the heap is below the soft limit. Outside of
  * slow_enter .. slow_leave. */
 void purge_for_limit(void);
 

@@ -24,6 +24,16 @@ static void look_at_origin(const void *p, size_t usable, const enum origin *orig
 		report_mismatch((uintptr_t)p, usable, *origin, "realloc");
 }
 
+/* The heap profile forgets p before: once it has moved, another thread may have a block there. */
+static void *resize_huge(struct huge *h, const void *p, size_t bytes)
+{
+	struct profile_site *sampled = profile_has_spans() ? profile_forget(p) : NULL;
+	void *q = huge_resize(h, bytes);
+	if (q == NULL && sampled != NULL)
+		profile_remember(p, sampled);
+	return q;
+}
+
 /* Resize without a copy. NULL: not possible. */
 static void *resize_kind(void *p, size_t bytes, size_t usable)
 {
@@ -34,7 +44,7 @@ static void *resize_kind(void *p, size_t bytes, size_t usable)
 	if (kind == UNIT_LARGE && bytes > HAK_SMALL_MAX && bytes <= LARGE_MAX && !memtag_is_on())
 		return large_resize(record, bytes) ? p : NULL;
 	if (kind == UNIT_HUGE && bytes > LARGE_MAX)
-		return huge_resize(record, bytes);
+		return resize_huge(record, p, bytes);
 	return bytes <= usable && keep_in_place(usable, bytes) ? p : NULL;
 }
 
@@ -45,7 +55,7 @@ static void *resize_in_scope(void *p, size_t bytes, size_t usable)
 	if (slow_enter(&scope)) {
 		q = resize_kind(p, bytes, usable);
 		/* To the heap profile, a new block. */
-		if (q != NULL && profile_has_spans())
+		if (q == p && profile_has_spans())
 			profile_forget(p);
 		if (q != NULL && profile_is_on())
 			profile_consider(q, bytes, false);

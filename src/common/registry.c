@@ -59,6 +59,12 @@ void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record)
 	}
 }
 
+uint16_t registry_former_colour(uintptr_t addr)
+{
+	uintptr_t tag = unit_tag(registry_unit_of(addr));
+	return tag_last_kind(tag) == UNIT_LARGE ? (uint16_t)tag_colour(tag) : NO_COLOUR;
+}
+
 void registry_clear(uintptr_t base, unsigned units)
 {
 	/* The record stays: it is never unmapped, and a racing reader of a stale

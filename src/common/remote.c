@@ -4,7 +4,9 @@
 #include "common/size_class.h"
 
 static struct meta_pool batches[BATCH_SIZES];
-static _Atomic uint64_t sent; /* statistics */
+/* Pushes that have begun, and that are done. After a fork they differ in a child whose parent's
+ * threads were at it. */
+static _Atomic uint64_t begun, sent;
 static _Atomic size_t under_way_bytes;
 
 size_t remote_bytes(void)
@@ -42,14 +44,15 @@ void batch_free(struct batch *b)
 void inbox_push(struct inbox *in, struct batch *b)
 {
 	struct batch *head = atomic_load_relaxed(&in->head);
+	atomic_add_relaxed(&begun, 1);
 	atomic_add_relaxed(&in->backlog, b->count);
-	atomic_add_relaxed(&sent, 1);
 	atomic_add_relaxed(&under_way_bytes, b->count * class_bytes(b->cls));
 	/* Release: the taker sees the batch and all that was written to its blocks'
 	 * states. Pairs with the acquire in inbox_take(). */
 	do {
 		b->next = head;
 	} while (!atomic_cas_weak_release(&in->head, &head, b));
+	atomic_add_relaxed(&sent, 1);
 }
 
 static void count_taken(struct inbox *in, uint32_t blocks, size_t bytes)
@@ -84,6 +87,27 @@ struct batch *inbox_take_one(struct inbox *in)
 	if (b != NULL)
 		count_taken(in, b->count, b->count * class_bytes(b->cls));
 	return b;
+}
+
+bool remote_begin_recount(void)
+{
+	uint64_t done = atomic_load_relaxed(&sent);
+	if (HAK_LIKELY(atomic_load_relaxed(&begun) == done))
+		return false;
+	atomic_store_relaxed(&begun, done);
+	atomic_store_relaxed(&under_way_bytes, 0);
+	return true;
+}
+
+void inbox_recount(struct inbox *in)
+{
+	uint32_t blocks = 0;
+	for (const struct batch *b = atomic_load_relaxed(&in->head); b != NULL; b = b->next) {
+		blocks += b->count;
+		atomic_add_relaxed(&under_way_bytes, b->count * class_bytes(b->cls));
+	}
+	if (inbox_backlog(in) != blocks)
+		atomic_store_relaxed(&in->backlog, blocks);
 }
 
 uint64_t remote_batches_sent(void)

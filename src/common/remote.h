@@ -52,6 +52,11 @@ HAK_INLINE uint32_t inbox_backlog(const struct inbox *in)
 	return atomic_load_relaxed(&in->backlog);
 }
 
+/* In the child of a fork, where this thread is at no inbox and is the only one: has another, of the
+ * parent's, counted what it did not push any more? Then every inbox is to be counted anew. */
+bool remote_begin_recount(void);
+void inbox_recount(struct inbox *in);
+
 /* Bytes of the blocks in all inboxes, about. */
 size_t remote_bytes(void);
 

@@ -194,12 +194,22 @@ static const char *live_or_free(const struct slab *s, uint32_t index)
 	return state == BLOCK_LIVE || state == BLOCK_SAMPLED ? "live" : "free";
 }
 
+/* Did a large block begin at addr, where now something of others has its base? */
+static bool began_here(uintptr_t addr, uintptr_t base, uint16_t former_colour)
+{
+	return former_colour != NO_COLOUR && addr == align_down(base, HAK_UNIT_BYTES) + former_colour;
+}
+
 static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
 {
 	struct slab_place at = slab_place(addr, s);
 	struct history h;
 	struct report r;
-	if (!at.in_block) {
+	if (began_here(addr, s->base, s->former_colour)) {
+		report_begin(&r, "TLS_SLL_DOUBLE_FREE");
+		text_printf(&r.text, "%s(%p): already free: its place is used again, by a slab of class %u\n",
+			    doing, (void *)addr, s->cls);
+	} else if (!at.in_block) {
 		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
 		text_printf(&r.text, "%s(%p): points %s block of a slab of class %u\n", doing,
 			    (void *)addr, at.before > 0 ? "before the first" : "behind the last",
@@ -231,6 +241,23 @@ static void interior(uintptr_t addr, uintptr_t base, size_t bytes, const struct 
 		    bytes, (void *)base);
 	text_place(&r.text, addr);
 	report_end(&r, NULL, h);
+}
+
+static void in_large(uintptr_t addr, const struct large_span *l, const char *doing)
+{
+	struct history h;
+	struct report r;
+	if (!began_here(addr, l->base, l->former_colour)) {
+		interior(addr, l->base, l->usable_bytes, find_history(l->base, &h), doing);
+		return;
+	}
+	report_begin(&r, "TLS_SLL_DOUBLE_FREE");
+	text_printf(&r.text,
+		    "%s(%p): already free: its place is used again, by a live %zu-byte block that starts "
+		    "at %p\n",
+		    doing, (void *)addr, l->usable_bytes, (void *)l->base);
+	text_place(&r.text, addr);
+	report_end(&r, NULL, find_history(addr, &h));
 }
 
 static void in_guarded(uintptr_t addr, const struct guarded *g, const char *doing)
@@ -305,8 +332,7 @@ void report_bad_pointer(const void *p, const char *doing)
 	} else if (kind == UNIT_GUARD) {
 		in_guarded(addr, record, doing);
 	} else if (kind == UNIT_LARGE) {
-		const struct large_span *l = record;
-		interior(addr, l->base, l->usable_bytes, find_history(l->base, &h), doing);
+		in_large(addr, record, doing);
 	} else if (huge_find(addr, &huge)) {
 		if (huge.live)
 			interior(addr, huge.base, huge.bytes, find_history(huge.base, &h), doing);

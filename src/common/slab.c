@@ -150,6 +150,7 @@ struct slab *slab_create(unsigned cls, struct heap *owner)
 	s->cls = (uint8_t)cls;
 	s->units = (uint8_t)span.units;
 	s->first_unit = span.first;
+	s->former_colour = registry_former_colour(span.base);
 	s->capacity = s->free_count = (uint16_t)capacity;
 	s->scan_from = 0;
 	/* What of a used span's pages is in memory is not known: count all as touched. */

@@ -55,6 +55,7 @@ struct slab {
 	/* What lies above is all that slab_put() and its caller need: one cache line. */
 	struct superslab *superslab;    /* constant */
 	uint32_t serial;                /* constant; no other slab ever has it */
+	uint16_t former_colour;         /* constant; see registry_former_colour() */
 	uint64_t purged_pages[SLAB_PAGE_WORDS]; /* pages given back since last in use */
 	alignas(64) _Atomic uint8_t states[];   /* capacity + 1; the last always BLOCK_FREE */
 	/* uint64_t bitmap[], behind the states */

@@ -31,8 +31,9 @@ static struct statpage *page;   /* under the lock; NULL: never had one */
 static char path[PATH_BYTES];   /* of its file */
 static pid_t owner;             /* the process whose page it is; 0: none, it has to be made */
 static struct statpage_now now; /* being gathered; under the lock */
-static uint32_t walk_due_ms, sample_due_ms;
-static _Atomic uint32_t tick_due_ms;
+static uint32_t walked_ms, walk_pause_ms; /* since when, and how long, there is none */
+static uint32_t sampled_ms;
+static _Atomic uint32_t ticked_ms;
 static struct timespec started; /* CLOCK_MONOTONIC, of the page's time 0 */
 
 _Atomic bool statpage_enabled;
@@ -42,14 +43,16 @@ struct lock *statpage_lock(void)
 	return &lock;
 }
 
-static bool has_come(uint32_t time_ms)
+/* Not whether a time has come: a process may look for the first time after weeks, and the clock goes
+ * round in seven. */
+static bool has_passed(uint32_t since_ms, uint32_t wait_ms)
 {
-	return (int32_t)(os_now_ms() - time_ms) >= 0;
+	return os_now_ms() - since_ms >= wait_ms;
 }
 
 bool statpage_is_due_slow(void)
 {
-	return has_come(atomic_load_relaxed(&tick_due_ms));
+	return has_passed(atomic_load_relaxed(&ticked_ms), STATPAGE_PERIOD_MS);
 }
 
 uint32_t statpage_period_ms(void)
@@ -224,7 +227,8 @@ static void create_page_locked(void)
 	}
 	clock_gettime(CLOCK_MONOTONIC, &started);
 	identify(p);
-	walk_due_ms = sample_due_ms = os_now_ms();
+	walk_pause_ms = 0;
+	sampled_ms = os_now_ms() - p->sample_period_ms;
 }
 
 /* ---- writing; the lock is held and there is a page */
@@ -276,12 +280,13 @@ static void update_locked(uint32_t more_flags)
 	statpage_fill(&now);
 	now.time_ms = time_ms();
 	now.flags |= more_flags;
-	walk_due_ms = begin_ms + (os_now_ms() - begin_ms) * WALK_SHARE;
+	walked_ms = begin_ms;
+	walk_pause_ms = (os_now_ms() - begin_ms) * WALK_SHARE;
 	write_begin_locked();
 	page->now = now;
-	if (has_come(sample_due_ms) || more_flags != 0) {
+	if (has_passed(sampled_ms, page->sample_period_ms) || more_flags != 0) {
 		add_sample_locked();
-		sample_due_ms = begin_ms + page->sample_period_ms;
+		sampled_ms = begin_ms;
 	}
 	write_end_locked();
 }
@@ -390,7 +395,7 @@ void statpage_start(void)
 	if (!options.stats_page)
 		return;
 	lock_acquire(&lock);
-	atomic_store_relaxed(&tick_due_ms, os_now_ms());
+	atomic_store_relaxed(&ticked_ms, os_now_ms() - STATPAGE_PERIOD_MS);
 	atomic_store_relaxed(&statpage_enabled, true);
 	create_page_locked();
 	if (page != NULL)
@@ -403,9 +408,9 @@ void statpage_start(void)
  * vfork runs on its parent's memory. */
 static bool take_turn(void)
 {
-	uint32_t due = atomic_load_relaxed(&tick_due_ms);
-	return has_come(due) && (owner == 0 || owner == getpid()) &&
-	       atomic_cas_acquire(&tick_due_ms, &due, os_now_ms() + STATPAGE_PERIOD_MS);
+	uint32_t last = atomic_load_relaxed(&ticked_ms);
+	return has_passed(last, STATPAGE_PERIOD_MS) && (owner == 0 || owner == getpid()) &&
+	       atomic_cas_acquire(&ticked_ms, &last, os_now_ms());
 }
 
 static void tick(bool walk)
@@ -416,7 +421,7 @@ static void tick(bool walk)
 		create_page_locked();
 	/* Not after statpage_stop(), for which this may have waited. */
 	if (atomic_load_relaxed(&statpage_enabled) && page != NULL &&
-	    (walk || has_come(walk_due_ms)))
+	    (walk || has_passed(walked_ms, walk_pause_ms)))
 		update_locked(0);
 	lock_release(&lock);
 }
@@ -430,7 +435,7 @@ void statpage_tick(void)
 #if HAKMEM_TESTING
 void statpage_tick_now(void)
 {
-	sample_due_ms = os_now_ms();
+	sampled_ms = os_now_ms() - UINT32_MAX / 2; /* long ago */
 	tick(true);
 }
 #endif
@@ -462,5 +467,5 @@ void statpage_after_fork(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	owner = 0;
 	/* A child that soon ends, or runs another program, needs none. */
-	atomic_store_relaxed(&tick_due_ms, os_now_ms() + STATPAGE_PERIOD_MS);
+	atomic_store_relaxed(&ticked_ms, os_now_ms());
 }

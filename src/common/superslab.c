@@ -281,6 +281,20 @@ static size_t clean_bytes_locked(const struct superslab *s, uint32_t mask)
 	return bit_count(mask & ~s->dirty_mask) * (size_t)HAK_UNIT_BYTES;
 }
 
+/* Charge what taking the units of mask makes dirty. Below the hard limit there may be no room for a
+ * superslab that is filled at once, but for these units alone. */
+static bool charge_units_locked(struct superslab *s, uint32_t mask)
+{
+	bool wanted = s->wants_huge_pages;
+	if (limit_charge(clean_bytes_locked(s, mask)))
+		return true;
+	s->wants_huge_pages = false;
+	if (wanted && limit_charge(clean_bytes_locked(s, mask)))
+		return true;
+	s->wants_huge_pages = wanted;
+	return false;
+}
+
 /* Room for a span, charged. NULL: no memory. */
 static struct superslab *find_or_grow_locked(unsigned units, unsigned align_units, int *first)
 {
@@ -289,7 +303,7 @@ static struct superslab *find_or_grow_locked(unsigned units, unsigned align_unit
 		s = find_locked(&pool.by_free, units, align_units, false, first);
 	if (s == NULL && grow_locked(units, align_units))
 		s = find_locked(&pool.by_free, units, align_units, false, first);
-	if (s == NULL || !limit_charge(clean_bytes_locked(s, mask32((unsigned)*first, units))))
+	if (s == NULL || !charge_units_locked(s, mask32((unsigned)*first, units)))
 		return NULL;
 	return s;
 }

@@ -38,7 +38,7 @@ struct superslab {
 	uint32_t dirty_mask;
 	uint32_t zero_mask;
 	uint32_t freed_at_ms;    /* when a unit last became dirty */
-	bool wants_huge_pages;   /* constant */
+	bool wants_huge_pages;   /* until there is no room for all of them below the hard limit */
 	_Atomic bool huge_pages; /* asked for now; written under the lock */
 };
 

@@ -139,11 +139,10 @@ __attribute__((constructor(101))) static void library_constructor(void)
 		say_version();
 }
 
-__attribute__((destructor)) static void library_destructor(void)
+static void write_at_exit(void)
 {
 	profile_stop();
 	leaks_list();
-	statpage_stop();
 	if (options.check_full) {
 		bool paused = memtag_pause();
 		check_everything();
@@ -151,6 +150,17 @@ __attribute__((destructor)) static void library_destructor(void)
 	}
 	if (options.stats_at_exit)
 		stats_print_to_stderr();
+}
+
+__attribute__((destructor)) static void library_destructor(void)
+{
+	struct slow_scope scope;
+	statpage_stop();
+	/* A slow path, as it takes locks. A signal handler may end the process in the middle of
+	 * one, which has them. */
+	if (slow_enter(&scope))
+		write_at_exit();
+	slow_leave(&scope);
 }
 
 /* ---- slow paths */

@@ -6,7 +6,9 @@
 _Atomic(const struct ticker *) ticker_registered;
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_TICKER);
-static _Atomic uint32_t next_ms;
+/* The last call, and how long after it the next one comes: not when, or nobody could tell what is to
+ * come from what was to come weeks ago. */
+static _Atomic uint32_t called_ms, wait_ms;
 
 struct lock *ticker_lock(void)
 {
@@ -15,7 +17,6 @@ struct lock *ticker_lock(void)
 
 void ticker_register(const struct ticker *t)
 {
-	atomic_store_relaxed(&next_ms, os_now_ms());
 	/* Pairs with the acquires below: who sees it sees what it needs. */
 	atomic_store_release(&ticker_registered, t);
 }
@@ -28,8 +29,9 @@ bool ticker_wants_thread(void)
 
 static uint32_t ms_left(void)
 {
-	int32_t left = (int32_t)(atomic_load_relaxed(&next_ms) - os_now_ms());
-	return left > 0 ? (uint32_t)left : 0;
+	uint32_t called = atomic_load_relaxed(&called_ms), wait = atomic_load_relaxed(&wait_ms);
+	uint32_t passed = os_now_ms() - called;
+	return passed < wait ? wait - passed : 0;
 }
 
 bool ticker_is_due(void)
@@ -49,7 +51,8 @@ uint32_t ticker_run(void)
 	left = ms_left(); /* may have been called meanwhile */
 	if (left == 0) {
 		left = t->tick();
-		atomic_store_relaxed(&next_ms, os_now_ms() + left);
+		atomic_store_relaxed(&called_ms, os_now_ms());
+		atomic_store_relaxed(&wait_ms, left);
 	}
 	lock_release(&lock);
 	return left;

@@ -82,6 +82,19 @@ static void double_free_large(void)
 	double_free(100000);
 }
 
+/* Another block lies there by then, at another colour: it is not what is freed. */
+static void double_free_large_used_again(void)
+{
+	void *p = must_malloc(100000), *q;
+
+	fault_size = 100000;
+	api.free(p);
+	q = must_malloc(100000);
+	if (q == p) /* where there are no colours */
+		api.free(q);
+	api.free(p);
+}
+
 static void double_free_huge(void)
 {
 	double_free(8u << 20);
@@ -331,6 +344,8 @@ static const struct fault {
 	/* A freed span or mapping may be gone from the registry already. */
 	{ "double_free_large", double_free_large, DOUBLE_FREE, NO_SLAB,
 	  MUST_REPORT },
+	{ "double_free_large_used_again", double_free_large_used_again,
+	  DOUBLE_FREE, NULL, MUST_REPORT },
 	{ "double_free_huge", double_free_huge, DOUBLE_FREE, NO_SLAB,
 	  MUST_REPORT },
 	{ "double_free_aligned", double_free_aligned, DOUBLE_FREE, NULL,

@@ -635,6 +635,59 @@ static void fork_while_attaching(void)
 	heap_release(h);
 }
 
+enum { PUSHES = 20000 };
+static struct batch *to_push[PUSHES];
+static _Atomic bool pushing;
+
+static void *push_all(void *heap)
+{
+	for (unsigned i = 0; i < PUSHES; i++) {
+		inbox_push(&((struct heap *)heap)->inboxes[CLASS], to_push[i]);
+		atomic_store_relaxed(&pushing, true);
+	}
+	return NULL;
+}
+
+static void look_at_inbox(void *heap)
+{
+	const struct inbox *in = &((struct heap *)heap)->inboxes[CLASS];
+	size_t count = 0;
+	for (const struct batch *b = atomic_load_relaxed(&in->head); b != NULL; b = b->next)
+		count += b->count;
+	CHECK(count > 0, "nothing was pushed before the fork");
+	CHECK_U64(inbox_backlog(in), count, "backlog");
+	CHECK_U64(remote_bytes(), count * class_bytes(CLASS), "bytes under way");
+}
+
+/* In the child a thread of the parent's stops between the counting of a batch and its push, say. */
+static void fork_while_pushing(void)
+{
+	static struct unit_child child;
+	struct heap *h = acquire();
+	CHECK_U64(remote_bytes(), 0, "bytes under way before");
+	for (unsigned round = 0; round < test_scaled(30, 10) && test_failures == 0; round++) {
+		pthread_t pusher;
+		struct batch *next;
+		for (unsigned i = 0; i < PUSHES; i++) {
+			to_push[i] = batch_alloc(CLASS, 1);
+			REQUIRE(to_push[i] != NULL, "no memory");
+			to_push[i]->count = 1; /* the block is never looked at */
+		}
+		atomic_store_relaxed(&pushing, false);
+		pusher = unit_thread(push_all, h);
+		while (!atomic_load_relaxed(&pushing))
+			sched_yield();
+		unit_child_passes(&child, look_at_inbox, h);
+		pthread_join(pusher, NULL);
+		for (struct batch *b = inbox_take(&h->inboxes[CLASS]); b != NULL; b = next) {
+			next = b->next;
+			batch_free(b);
+		}
+	}
+	CHECK_U64(remote_bytes(), 0, "bytes under way at the end");
+	heap_release(h);
+}
+
 /* ---- threads: blocks go round, each thread ends with blocks of its own out */
 
 enum { THREADS = 4, MAILBOXES = 64 };
@@ -697,6 +750,7 @@ static const struct test_case cases[] = {
 	{ "double_free", double_free },
 	{ "refused_memory", refused_memory },
 	{ "fork_while_attaching", fork_while_attaching },
+	{ "fork_while_pushing", fork_while_pushing },
 	{ "threads", threads },
 };
 

@@ -2,6 +2,9 @@
  * soft one makes the heap give back what it keeps. Each case in a child. */
 #include "unit.h"
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
 #include "common/heap.h"
 #include "common/huge.h"
 #include "common/knobs.h"
@@ -158,6 +161,27 @@ static void hard_limit_huge_pages(void)
 {
 	static struct sizes row = { "small", 2000, 8000 };
 	unit_child_passes(&child, refuses_with_huge_pages, &row);
+}
+
+/* A superslab of huge pages would be charged as a whole: where it does not fit, small pages do. */
+static void fills_up(void *arg)
+{
+	uint64_t limit, held;
+	(void)arg;
+	knob_set(HAK_KNOB_HUGE_PAGES, 0, HUGE_PAGES_ALWAYS);
+	limit = allow(5 * MIB);
+	while (make(4000))
+		;
+	held = limit_held_bytes();
+	CHECK(held <= limit && limit - held < 256 * KIB, "%llu bytes held, %llu allowed",
+	      (unsigned long long)held, (unsigned long long)limit);
+	drop_all();
+	hak_check_all();
+}
+
+static void to_the_last_unit(void)
+{
+	unit_child_passes(&child, fills_up, NULL);
 }
 
 /* Free units between live ones are given back before anything is refused. */
@@ -322,6 +346,42 @@ static void soft_limit(void)
 	unit_child_passes(&child, gives_back, NULL);
 }
 
+static unsigned purges, purges_max; /* with purges_max > 0 each is slow, and makes work for another */
+
+/* In place of the C library's. */
+int madvise(void *p, size_t bytes, int advice)
+{
+	struct span s;
+	if (advice == MADV_DONTNEED && purges < purges_max) {
+		purges++;
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+		if (span_alloc(&s, HAK_SUPERSLAB_UNITS, 1))
+			span_free(s.superslab, s.first, HAK_SUPERSLAB_UNITS);
+	}
+	return (int)syscall(SYS_madvise, p, bytes, advice);
+}
+
+/* More is freed as fast as it is given back, and what is live is above the limit. */
+static void others_free(void *arg)
+{
+	(void)arg;
+	REQUIRE(make(16 * MIB) && make(MIB - 4 * KIB), "no memory");
+	drop_last();
+	purges_max = 100;
+	limit_set(8 * MIB, 0);
+	purge_for_limit();
+	CHECK(purges > 0 && purges < purges_max / 2, "%u purges", purges);
+	purges_max = 0;
+	CHECK(!limit_is_due(), "it is looked at again only when the heap has grown");
+	drop_all();
+	hak_check_all();
+}
+
+static void bounded(void)
+{
+	unit_child_passes(&child, others_free, NULL);
+}
+
 static unsigned capacity(void)
 {
 	const struct tcache_bin *bin = &thread_state.tcache->bins[size_class(64)];
@@ -355,11 +415,13 @@ static const struct test_case cases[] = {
 	{ "held", held },
 	{ "hard_limit", hard_limit },
 	{ "hard_limit_huge_pages", hard_limit_huge_pages },
+	{ "to_the_last_unit", to_the_last_unit },
 	{ "holes", holes },
 	{ "kernel", kernel },
 	{ "growth", growth },
 	{ "by_threads", by_threads },
 	{ "soft_limit", soft_limit },
+	{ "bounded", bounded },
 	{ "pressure", pressure },
 };
 

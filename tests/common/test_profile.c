@@ -4,8 +4,12 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "common/entry.h"
+#include "common/options.h"
+#include "common/os.h"
 #include "unit.h"
 
 enum { RATE = 65536, KEPT = 4000 };
@@ -85,6 +89,74 @@ static void realloc_moves_samples(void)
 	REQUIRE(profile_set_rate(0) == 0, "off");
 }
 
+static void (*at_huge_pages)(void); /* before they are asked for the next time */
+
+/* In place of the C library's. */
+int madvise(void *p, size_t bytes, int advice)
+{
+	void (*fn)(void) = at_huge_pages;
+	if (advice == MADV_HUGEPAGE && fn != NULL) {
+		at_huge_pages = NULL;
+		fn();
+	}
+	return (int)syscall(SYS_madvise, p, bytes, advice);
+}
+
+enum { HUGE_BYTES = 8 << 20 };
+
+static void *follower;
+
+static void *allocate_follower(void *arg)
+{
+	(void)arg;
+	follower = entry_malloc(HUGE_BYTES);
+	return NULL;
+}
+
+static void let_follow(void)
+{
+	pthread_join(unit_thread(allocate_follower, NULL), NULL);
+}
+
+/* While realloc is still at it, another thread's block takes the place that was left. */
+static void realloc_leaves_others_samples(void)
+{
+	void *p = entry_malloc(HUGE_BYTES), *q;
+	REQUIRE(profile_set_rate(1) == 0, "on");
+	os_fault_arm(OS_MREMAP, 1, 1); /* a copy: the place is free, and not unmapped */
+	at_huge_pages = let_follow;
+	q = entry_realloc(p, HUGE_BYTES / 2 * 3);
+	os_fault_arm(OS_MREMAP, 0, 0);
+	REQUIRE(q != NULL && q != p && follower == p, "%p moved to %p, followed by %p", p, q, follower);
+	CHECK_U64(profile_samples(), 2, "samples: what moved, and what followed");
+	entry_free(follower);
+	CHECK_U64(profile_samples(), 1, "samples: what moved");
+	entry_free(q);
+	CHECK_U64(profile_samples(), 0, "samples when all are freed");
+	REQUIRE(profile_set_rate(0) == 0, "off");
+}
+
+static void refused_realloc_keeps_sample(void)
+{
+	uint64_t live, all, live_before, all_before;
+	void *p;
+	REQUIRE(profile_set_rate(1) == 0, "on");
+	p = entry_malloc(HUGE_BYTES);
+	profile_sums(&live_before, &all_before);
+	os_fault_arm(OS_MREMAP, 1, 1);
+	os_fault_arm(OS_MMAP, 1, 1);
+	CHECK(entry_realloc(p, 100 * HUGE_BYTES) == NULL, "memory that there is not");
+	os_fault_arm(OS_MREMAP, 0, 0);
+	os_fault_arm(OS_MMAP, 0, 0);
+	CHECK_U64(profile_samples(), 1, "samples after the refusal");
+	profile_sums(&live, &all);
+	CHECK_U64(live, live_before, "live bytes");
+	CHECK_U64(all, all_before, "allocated bytes");
+	entry_free(p);
+	CHECK_U64(profile_samples(), 0, "samples after free");
+	REQUIRE(profile_set_rate(0) == 0, "off");
+}
+
 static HAK_NOINLINE void *allocate_here(void)
 {
 	return test_opaque(entry_malloc(300000));
@@ -118,6 +190,37 @@ static void file_is_written(void)
 	REQUIRE(profile_set_rate(0) == 0, "off");
 }
 
+static char own_file[64];
+
+static void allocate_in_handler(int sig)
+{
+	(void)sig;
+	unlink(own_file);
+	CHECK(test_opaque(entry_malloc(10000)) != NULL, "no memory");
+}
+
+/* It ends where a file may not grow: the kernel signals that while the profile is written. */
+static void exits_in_child(void *arg)
+{
+	const struct rlimit nothing = { 0, RLIM_INFINITY };
+	(void)arg;
+	options.profile_rate = 1;
+	REQUIRE(chdir("/tmp") == 0 && profile_set_rate(1) == 0, "on");
+	snprintf(own_file, sizeof(own_file), "hakmem.%d.heap", (int)getpid());
+	for (size_t i = 0; i < 300; i++)
+		REQUIRE(entry_malloc(HAK_SMALL_MAX + 1000 * i) != NULL, "no memory");
+	signal(SIGXFSZ, allocate_in_handler);
+	REQUIRE(setrlimit(RLIMIT_FSIZE, &nothing) == 0, "no limit");
+	exit(0);
+}
+
+static void written_at_exit(void)
+{
+	static struct unit_child child;
+	unit_child_passes(&child, exits_in_child, NULL);
+	CHECK(strstr(child.text, "the heap profile cannot be written") != NULL, "it said:\n%s", child.text);
+}
+
 /* A tracer raises the semaphore, and lowers it when it goes. */
 static void tracer_is_followed(void)
 {
@@ -147,7 +250,10 @@ static const struct test_case cases[] = {
 	{ "probabilities", probabilities },
 	{ "sums_are_unbiased", sums_are_unbiased },
 	{ "realloc_moves_samples", realloc_moves_samples },
+	{ "realloc_leaves_others_samples", realloc_leaves_others_samples },
+	{ "refused_realloc_keeps_sample", refused_realloc_keeps_sample },
 	{ "file_is_written", file_is_written },
+	{ "written_at_exit", written_at_exit },
 	{ "tracer_is_followed", tracer_is_followed },
 };
 UNIT_MAIN(cases)

@@ -11,6 +11,7 @@
 #include "common/purge.h"
 #include "common/stats.h"
 #include "common/superslab.h"
+#include "common/ticker.h"
 #include "hakmem/hakmem.h"
 
 enum { MIB = 1 << 20, BLOCKS = 600 };
@@ -147,6 +148,30 @@ static void kicked_after_a_month(void *arg)
 	kicked_when_due(arg);
 }
 
+static unsigned ticks;
+
+static uint32_t count_tick(void)
+{
+	ticks++;
+	return 100;
+}
+
+/* The ticker as well, without the thread. */
+static void ticked_after_a_month(void *arg)
+{
+	static const struct ticker ticker = { .tick = count_tick };
+	(void)arg;
+	options.background = 0;
+	ticker_register(&ticker);
+	purge_kick();
+	purge_kick();
+	CHECK_U64(ticks, 1, "ticks");
+	CHECK(ticker_run() <= 100, "more than 100 ms to the next");
+	os_clock_advance_ms(30u * 24 * 3600 * 1000);
+	purge_kick();
+	CHECK_U64(ticks, 2, "ticks after a month");
+}
+
 /* A signal handler's free, while its thread is in a pass. */
 static void kicked_inside(void *arg)
 {
@@ -182,7 +207,8 @@ static void by_the_caller(void)
 {
 	static void (*const bodies[])(void *) = { kicked_when_due,   kicked_before_due,
 						  kicked_for_little, kicked_after_a_month,
-						  kicked_inside,     refused_in_child };
+						  kicked_inside,     ticked_after_a_month,
+						  refused_in_child };
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(bodies); i++)
 		unit_child_passes(&child, bodies[i], NULL);
 }

@@ -9,8 +9,10 @@
 #include "common/purge.h"
 #include "common/stats.h"
 #include "common/superslab.h"
+#include "common/ticker.h"
 #include "hakmem/hakmem.h"
 
+#include <dlfcn.h>
 #include <time.h>
 
 enum { MIB = 1 << 20 };
@@ -75,6 +77,60 @@ static void not_by_a_vfork_child(void)
 	      (unsigned)status);
 	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
 	give_back();
+}
+
+static bool interrupt_clone;
+static pid_t made_by_handler = -1;
+
+/* In place of the C library's: a signal comes once the thread is there. */
+int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	int (*real)(int (*)(void *), void *, int, void *, ...);
+	va_list more;
+	void *tls;
+	int tid;
+	*(void **)&real = dlsym(RTLD_NEXT, "clone");
+	REQUIRE(real != NULL, "no clone()");
+	va_start(more, arg);
+	(void)va_arg(more, void *);
+	tls = va_arg(more, void *);
+	va_end(more);
+	tid = real(fn, stack, flags, arg, NULL, tls, NULL);
+	if (interrupt_clone)
+		raise(SIGUSR1);
+	interrupt_clone = false;
+	return tid;
+}
+
+static void fork_in_handler(int sig)
+{
+	(void)sig;
+	made_by_handler = fork();
+}
+
+/* The child goes on where its parent was interrupted, without the thread. */
+static void interrupted_in_child(void *arg)
+{
+	int status = -1;
+	(void)arg;
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 0);
+	signal(SIGUSR1, fork_in_handler);
+	interrupt_clone = true;
+	give_back();
+	CHECK(made_by_handler != -1, "no thread was started, or no child");
+	if (made_by_handler > 0)
+		CHECK(waitpid(made_by_handler, &status, 0) == made_by_handler && status == 0,
+		      "the handler's child: wait status %#x", (unsigned)status);
+}
+
+static void interrupted_start(void)
+{
+	static struct unit_child child;
+	if (test_under_qemu()) {
+		test_skip_case("the emulator fails at a thread of a child whose parent had several");
+		return;
+	}
+	unit_child_passes(&child, interrupted_in_child, NULL);
 }
 
 /* A pass has done with huge blocks, if it had the time, and wants to look at units, which the test
@@ -142,12 +198,37 @@ static void idle_is_early(void)
 	knob_reset_all();
 }
 
+static uint32_t soon_again(void)
+{
+	return 5;
+}
+
+/* The process was stopped for a month, as its thread, between ticks, waits for memory to be due. The
+ * last case. */
+static void stopped_for_a_month(void)
+{
+	static const struct ticker ticker = { .tick = soon_again };
+	uint64_t deadline = test_now_ms() + test_scaled(10000, 60000);
+	knob_set(HAK_KNOB_PURGE_DELAY_MS, 0, 10000);
+	ticker_register(&ticker);
+	free_much();
+	purge_kick();
+	rest();
+	CHECK(!nothing_left(), "it was given back before its time");
+	os_clock_advance_ms(30u * 24 * 3600 * 1000);
+	while (!nothing_left() && test_now_ms() < deadline)
+		rest();
+	CHECK(nothing_left(), "%zu bytes dirty after a month", superslab_dirty_bytes());
+}
+
 static const struct test_case cases[] = {
+	{ "interrupted_start", interrupted_start },
 	{ "not_by_a_vfork_child", not_by_a_vfork_child },
 	{ "starts", starts },
 	{ "once", once },
 	{ "late_work", late_work },
 	{ "idle_is_early", idle_is_early },
+	{ "stopped_for_a_month", stopped_for_a_month },
 };
 
 int main(int argc, char **argv)

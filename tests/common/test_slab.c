@@ -213,6 +213,28 @@ static void free_large_twice(void *arg)
 	entry_free(p);
 }
 
+static bool is_in_slab(const void *p)
+{
+	void *record;
+	unsigned kind = registry_lookup((uintptr_t)p, &record);
+	return kind >= 1 && kind <= HAK_CLASS_COUNT;
+}
+
+/* A large block's unit becomes a slab, of blocks of which none begins where it did. */
+static void free_large_under_slab(void *arg)
+{
+	enum { SMALL = 48 };
+	void *p = NULL;
+	(void)arg;
+	HAK_STATIC_ASSERT(HAK_COLOUR_BYTES % SMALL != 0, "an interior address");
+	for (unsigned i = 0; i < 100 && (uintptr_t)p % HAK_UNIT_BYTES != HAK_COLOUR_BYTES; i++)
+		p = entry_malloc(HAK_SMALL_MAX + 5000);
+	entry_free(p);
+	for (unsigned i = 0; i < 10 * HAK_UNIT_BYTES / SMALL && !is_in_slab(p); i++)
+		REQUIRE(entry_malloc(SMALL) != NULL, "no memory");
+	entry_free(p);
+}
+
 static void flush_before_first(void *arg)
 {
 	uintptr_t p = first_block();
@@ -244,14 +266,15 @@ static void bad_pointers(void)
 		 entry_good_bytes(LARGE_BYTES));
 	unit_child_aborts(free_before_large, NULL, words);
 	unit_child_aborts(free_large_twice, NULL, "[TLS_SLL_DOUBLE_FREE] hakmem: free(");
+	unit_child_aborts(free_large_under_slab, NULL, "its place is used again, by a slab of class");
 }
 
 static const struct test_case cases[] = {
+	{ "bad_pointers", bad_pointers }, /* first: no large block has been freed anywhere yet */
 	{ "colours", colours },
 	{ "every_byte", every_byte },
 	{ "entries_of_coloured_slabs", entries_of_coloured_slabs },
 	{ "alignments", alignments },
-	{ "bad_pointers", bad_pointers },
 };
 
 UNIT_MAIN(cases)

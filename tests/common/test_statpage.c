@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "common/entry.h"
+#include "common/os.h"
 #include "common/statpage_layout.h"
 #include "unit.h"
 
@@ -251,6 +252,31 @@ static void child_has_its_own(void)
 	CHECK_I64(copy.pid, getpid(), "the parent's page after the child's end");
 }
 
+/* It had nothing to do for so long that the clock of milliseconds has passed the half of its range. */
+static void after_a_month(void *arg)
+{
+	uint32_t sequence, samples;
+	(void)arg;
+	statpage_tick_now();
+	read_page();
+	sequence = copy.sequence;
+	samples = copy.nsamples;
+	os_clock_advance_ms(30u * 24 * 3600 * 1000);
+	CHECK(statpage_is_due(), "nothing is due after a month");
+	statpage_tick();
+	read_page();
+	CHECK_U64(copy.sequence, sequence + 2, "sequence");
+	CHECK_U64(copy.nsamples, samples + 1, "samples");
+	CHECK(!statpage_is_due(), "due again at once");
+	statpage_stop();
+}
+
+static void page_after_a_month(void)
+{
+	static struct unit_child c;
+	unit_child_passes(&c, after_a_month, NULL);
+}
+
 /* No file can be made; another thread may be on its way to the page already. */
 static void page_is_refused(void *arg)
 {
@@ -278,6 +304,7 @@ static const struct test_case cases[] = {
 	{ "nonsense_is_refused", nonsense_is_refused },
 	{ "garbage_in_the_mailbox", garbage_in_the_mailbox },
 	{ "child_has_its_own", child_has_its_own },
+	{ "page_after_a_month", page_after_a_month },
 	{ "child_without_page", child_without_page },
 	{ "history_is_thinned", history_is_thinned },
 };

@@ -1,0 +1,92 @@
+/*
+ * A program that replaces the aligned operator new[] and delete[], and only those: the forms that the
+ * standard defines by them must go through the program's.
+ */
+#include <initializer_list>
+#include <new>
+
+#include "api.h"
+
+static unsigned long news, deletes;
+static bool refuse;
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wsized-deallocation"
+#endif
+
+/* Its blocks begin one alignment behind those of the allocator. */
+void *operator new[](size_t n, std::align_val_t align)
+{
+	const size_t al = static_cast<size_t>(align);
+	char *p = refuse ? nullptr : static_cast<char *>(aligned_alloc(al, al + (n + al - 1) / al * al));
+	if (!p)
+		throw std::bad_alloc();
+	news++;
+	return p + al;
+}
+
+void operator delete[](void *block, std::align_val_t align) noexcept
+{
+	deletes++;
+	free(static_cast<char *>(block) - static_cast<size_t>(align));
+}
+
+static const std::align_val_t al = std::align_val_t(64);
+
+#define EXPECT_REPLACED(allocate, release)                                                       \
+	do {                                                                                     \
+		const unsigned long news_ = news, deletes_ = deletes;                            \
+		void *p = test_opaque(allocate);                                                 \
+		REQUIRE(p, #allocate " returned NULL");                                          \
+		test_fill(p, n, n);                                                              \
+		CHECK_U64(news - news_, 1, #allocate ": calls of the program's new[]");          \
+		if (news == news_) /* or delete[] would free what lies in front */               \
+			break;                                                                   \
+		release;                                                                         \
+		CHECK_U64(deletes - deletes_, 1, #release ": calls of the program's delete[]");  \
+	} while (0)
+
+static void case_forms_call_the_basic_ones()
+{
+	for (size_t n : { 1u, 40u, 1000u, 70000u, 3u << 20 }) {
+		EXPECT_REPLACED(::operator new[](n, al), ::operator delete[](p, al));
+		EXPECT_REPLACED(::operator new[](n, al), ::operator delete[](p, n, al));
+		EXPECT_REPLACED(::operator new[](n, al), ::operator delete[](p, al, std::nothrow));
+		EXPECT_REPLACED(::operator new[](n, al, std::nothrow), ::operator delete[](p, al));
+	}
+}
+
+static void case_nothrow_form_catches()
+{
+	void *p;
+
+	refuse = true;
+	p = test_opaque(::operator new[](test_opaque_size(100), al, std::nothrow));
+	refuse = false;
+	CHECK(!p, "the program's new[] throws: expected NULL, found %p", p);
+}
+
+static void case_others_are_not_replaced()
+{
+	const unsigned long news_before = news, deletes_before = deletes;
+
+	for (size_t n : { 1u, 1000u, 70000u, 3u << 20 }) {
+		::operator delete(test_opaque(::operator new(n, al)), al);
+		::operator delete(test_opaque(::operator new(n, al, std::nothrow)), n, al);
+		::operator delete[](test_opaque(::operator new[](n)));
+	}
+	CHECK_U64(news - news_before, 0, "calls of the program's new[]");
+	CHECK_U64(deletes - deletes_before, 0, "calls of the program's delete[]");
+}
+
+static const struct test_case cases[] = {
+	{ "forms_call_the_basic_ones", case_forms_call_the_basic_ones },
+	{ "nothrow_form_catches", case_nothrow_form_catches },
+	{ "others_are_not_replaced", case_others_are_not_replaced },
+};
+
+int main(int argc, char **argv)
+{
+	api_init();
+	return TEST_MAIN(argc, argv, cases);
+}
