@@ -14,8 +14,8 @@
 #ifndef HAK_COMMON_BACKGROUND_H
 #define HAK_COMMON_BACKGROUND_H
 
-/* Run fn(), which never returns, in such a thread; the caller has blocked all signals. 0, or -errno.
- * One per process; a forked child, which has none, may call it again. */
+/* Run fn(), which never returns, in such a thread; the caller has blocked all signals. 0, or
+ * -errno. One per process; a forked child, which has none, may call it again. */
 int background_start(void (*fn)(void));
 
 #endif

@@ -377,8 +377,8 @@ static void start_thread_blocked(void)
 	atomic_store_release(&thread_status, THREAD_NONE); /* with what background_start() keeps */
 }
 
-/* A signal handler that forks comes before it all or after it: a child that went on in the middle would
- * take the parent's thread for its own, or start two. */
+/* A signal handler that forks comes before it all or after it: a child that went on in the middle
+ * would take the parent's thread for its own, or start two. */
 static void start_thread(void)
 {
 	sigset_t all, old;

@@ -125,8 +125,8 @@ bool registry_reserve(uintptr_t base, size_t bytes);
 void registry_set(uintptr_t base, unsigned units, unsigned kind, void *record);
 void registry_clear(uintptr_t base, unsigned units);
 
-/* The colour of the large block that lay last in the unit of addr, which is nobody's: whoever uses it
- * next keeps that, for reports on pointers to the freed block. */
+/* The colour of the large block that lay last in the unit of addr, which is nobody's: whoever uses
+ * it next keeps that, for reports on pointers to the freed block. */
 enum { NO_COLOUR = 1 }; /* it was something else */
 uint16_t registry_former_colour(uintptr_t addr);
 

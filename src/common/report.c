@@ -197,7 +197,8 @@ static const char *live_or_free(const struct slab *s, uint32_t index)
 /* Did a large block begin at addr, where now something of others has its base? */
 static bool began_here(uintptr_t addr, uintptr_t base, uint16_t former_colour)
 {
-	return former_colour != NO_COLOUR && addr == align_down(base, HAK_UNIT_BYTES) + former_colour;
+	return former_colour != NO_COLOUR &&
+	       addr == align_down(base, HAK_UNIT_BYTES) + former_colour;
 }
 
 static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
@@ -207,7 +208,8 @@ static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
 	struct report r;
 	if (began_here(addr, s->base, s->former_colour)) {
 		report_begin(&r, "TLS_SLL_DOUBLE_FREE");
-		text_printf(&r.text, "%s(%p): already free: its place is used again, by a slab of class %u\n",
+		text_printf(&r.text,
+			    "%s(%p): already free: its place is used again, by a slab of class %u\n",
 			    doing, (void *)addr, s->cls);
 	} else if (!at.in_block) {
 		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
@@ -253,8 +255,8 @@ static void in_large(uintptr_t addr, const struct large_span *l, const char *doi
 	}
 	report_begin(&r, "TLS_SLL_DOUBLE_FREE");
 	text_printf(&r.text,
-		    "%s(%p): already free: its place is used again, by a live %zu-byte block that starts "
-		    "at %p\n",
+		    "%s(%p): already free: its place is used again, by a live %zu-byte block that "
+		    "starts at %p\n",
 		    doing, (void *)addr, l->usable_bytes, (void *)l->base);
 	text_place(&r.text, addr);
 	report_end(&r, NULL, find_history(addr, &h));

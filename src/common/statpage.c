@@ -43,8 +43,8 @@ struct lock *statpage_lock(void)
 	return &lock;
 }
 
-/* Not whether a time has come: a process may look for the first time after weeks, and the clock goes
- * round in seven. */
+/* Not whether a time has come: a process may look for the first time after weeks, and the clock
+ * goes round in seven. */
 static bool has_passed(uint32_t since_ms, uint32_t wait_ms)
 {
 	return os_now_ms() - since_ms >= wait_ms;

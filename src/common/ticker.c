@@ -6,8 +6,8 @@
 _Atomic(const struct ticker *) ticker_registered;
 
 static struct lock lock = LOCK_INITIALIZER(LOCK_RANK_TICKER);
-/* The last call, and how long after it the next one comes: not when, or nobody could tell what is to
- * come from what was to come weeks ago. */
+/* The last call, and how long after it the next one comes: not when, or nobody could tell what is
+ * to come from what was to come weeks ago. */
 static _Atomic uint32_t called_ms, wait_ms;
 
 struct lock *ticker_lock(void)

@@ -25,7 +25,7 @@ static unsigned long news, deletes;
 static bool refuse;
 
 /* The program's operator new, and new[]. */
-static void *prefixed_new(size_t n)
+static inline void *prefixed_new(size_t n)
 {
 	prefix *p = refuse ? nullptr : static_cast<prefix *>(malloc(sizeof(prefix) + n));
 	if (!p)
@@ -36,7 +36,7 @@ static void *prefixed_new(size_t n)
 }
 
 /* The program's operator delete, and delete[]. */
-static void prefixed_delete(void *block)
+static inline void prefixed_delete(void *block)
 {
 	if (!block)
 		return;

@@ -1,24 +1,17 @@
 /*
- * A program that replaces the aligned operator new[] and delete[], and only those: the forms that the
- * standard defines by them must go through the program's.
+ * A program that replaces the aligned operator new[] and delete[], and only those: the forms that
+ * the standard defines by them must go through the program's.
  */
 #include <initializer_list>
-#include <new>
 
-#include "api.h"
-
-static unsigned long news, deletes;
-static bool refuse;
-
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wsized-deallocation"
-#endif
+#include "replaced_operators.h"
 
 /* Its blocks begin one alignment behind those of the allocator. */
 void *operator new[](size_t n, std::align_val_t align)
 {
 	const size_t al = static_cast<size_t>(align);
-	char *p = refuse ? nullptr : static_cast<char *>(aligned_alloc(al, al + (n + al - 1) / al * al));
+	const size_t bytes = al + (n + al - 1) / al * al;
+	char *p = refuse ? nullptr : static_cast<char *>(aligned_alloc(al, bytes));
 	if (!p)
 		throw std::bad_alloc();
 	news++;
@@ -32,19 +25,6 @@ void operator delete[](void *block, std::align_val_t align) noexcept
 }
 
 static const std::align_val_t al = std::align_val_t(64);
-
-#define EXPECT_REPLACED(allocate, release)                                                       \
-	do {                                                                                     \
-		const unsigned long news_ = news, deletes_ = deletes;                            \
-		void *p = test_opaque(allocate);                                                 \
-		REQUIRE(p, #allocate " returned NULL");                                          \
-		test_fill(p, n, n);                                                              \
-		CHECK_U64(news - news_, 1, #allocate ": calls of the program's new[]");          \
-		if (news == news_) /* or delete[] would free what lies in front */               \
-			break;                                                                   \
-		release;                                                                         \
-		CHECK_U64(deletes - deletes_, 1, #release ": calls of the program's delete[]");  \
-	} while (0)
 
 static void case_forms_call_the_basic_ones()
 {

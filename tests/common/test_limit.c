@@ -346,7 +346,8 @@ static void soft_limit(void)
 	unit_child_passes(&child, gives_back, NULL);
 }
 
-static unsigned purges, purges_max; /* with purges_max > 0 each is slow, and makes work for another */
+/* With purges_max > 0 each is slow, and makes work for another. */
+static unsigned purges, purges_max;
 
 /* In place of the C library's. */
 int madvise(void *p, size_t bytes, int advice)

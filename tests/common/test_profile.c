@@ -127,7 +127,8 @@ static void realloc_leaves_others_samples(void)
 	at_huge_pages = let_follow;
 	q = entry_realloc(p, HUGE_BYTES / 2 * 3);
 	os_fault_arm(OS_MREMAP, 0, 0);
-	REQUIRE(q != NULL && q != p && follower == p, "%p moved to %p, followed by %p", p, q, follower);
+	REQUIRE(q != NULL && q != p && follower == p, "%p moved to %p, followed by %p", p, q,
+		follower);
 	CHECK_U64(profile_samples(), 2, "samples: what moved, and what followed");
 	entry_free(follower);
 	CHECK_U64(profile_samples(), 1, "samples: what moved");
@@ -218,7 +219,8 @@ static void written_at_exit(void)
 {
 	static struct unit_child child;
 	unit_child_passes(&child, exits_in_child, NULL);
-	CHECK(strstr(child.text, "the heap profile cannot be written") != NULL, "it said:\n%s", child.text);
+	CHECK(strstr(child.text, "the heap profile cannot be written") != NULL, "it said:\n%s",
+	      child.text);
 }
 
 /* A tracer raises the semaphore, and lowers it when it goes. */

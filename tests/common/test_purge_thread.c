@@ -127,7 +127,8 @@ static void interrupted_start(void)
 {
 	static struct unit_child child;
 	if (test_under_qemu()) {
-		test_skip_case("the emulator fails at a thread of a child whose parent had several");
+		test_skip_case("the emulator fails at a thread of a child whose parent had "
+			       "several");
 		return;
 	}
 	unit_child_passes(&child, interrupted_in_child, NULL);
@@ -203,8 +204,8 @@ static uint32_t soon_again(void)
 	return 5;
 }
 
-/* The process was stopped for a month, as its thread, between ticks, waits for memory to be due. The
- * last case. */
+/* The process was stopped for a month, as its thread, between ticks, waits for memory to be due.
+ * The last case. */
 static void stopped_for_a_month(void)
 {
 	static const struct ticker ticker = { .tick = soon_again };

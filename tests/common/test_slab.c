@@ -266,7 +266,8 @@ static void bad_pointers(void)
 		 entry_good_bytes(LARGE_BYTES));
 	unit_child_aborts(free_before_large, NULL, words);
 	unit_child_aborts(free_large_twice, NULL, "[TLS_SLL_DOUBLE_FREE] hakmem: free(");
-	unit_child_aborts(free_large_under_slab, NULL, "its place is used again, by a slab of class");
+	unit_child_aborts(free_large_under_slab, NULL,
+			  "its place is used again, by a slab of class");
 }
 
 static const struct test_case cases[] = {

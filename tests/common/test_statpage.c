@@ -252,7 +252,8 @@ static void child_has_its_own(void)
 	CHECK_I64(copy.pid, getpid(), "the parent's page after the child's end");
 }
 
-/* It had nothing to do for so long that the clock of milliseconds has passed the half of its range. */
+/* It had nothing to do for so long that the clock of milliseconds has passed the half of its
+ * range. */
 static void after_a_month(void *arg)
 {
 	uint32_t sequence, samples;
