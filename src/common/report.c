@@ -209,7 +209,8 @@ static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
 	if (began_here(addr, s->base, s->former_colour)) {
 		report_begin(&r, "TLS_SLL_DOUBLE_FREE");
 		text_printf(&r.text,
-			    "%s(%p): already free: its place is used again, by a slab of class %u\n",
+			    "%s(%p): already free: its place is used again, by a slab of "
+			    "class %u\n",
 			    doing, (void *)addr, s->cls);
 	} else if (!at.in_block) {
 		report_begin(&r, "TLS_SLL_PUSH_MISALIGNED");
