@@ -222,7 +222,8 @@ static bool remember_locked(uintptr_t block, uint64_t bytes, bool is_span, const
 /* The rate of the samples there are. */
 static uint32_t samples_rate(void)
 {
-	return profile_rate() != 0 ? profile_rate() : last_rate;
+	const uint32_t rate = profile_rate();
+	return rate != 0 ? rate : last_rate;
 }
 
 /* ---- on and off */

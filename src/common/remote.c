@@ -4,14 +4,18 @@
 #include "common/size_class.h"
 
 static struct meta_pool batches[BATCH_SIZES];
-/* Pushes that have begun, and that are done. After a fork they differ in a child whose parent's
- * threads were at it. */
-static _Atomic uint64_t begun, sent;
-static _Atomic size_t under_way_bytes;
+/* Pushes that are done. */
+static _Atomic uint64_t sent;
+/* Bytes of blocks under way, and above them, modulo 2^20, the pushes that have begun: one addition
+ * for both. After a fork these and those that are done differ in a child whose parent's threads
+ * were at it. */
+enum { BEGUN_SHIFT = 44 };
+#define BEGUN (UINT64_C(1) << BEGUN_SHIFT)
+static _Atomic uint64_t begun_and_bytes;
 
 size_t remote_bytes(void)
 {
-	return atomic_load_relaxed(&under_way_bytes);
+	return atomic_load_relaxed(&begun_and_bytes) % BEGUN;
 }
 
 static size_t batch_bytes(unsigned size)
@@ -44,9 +48,8 @@ void batch_free(struct batch *b)
 void inbox_push(struct inbox *in, struct batch *b)
 {
 	struct batch *head = atomic_load_relaxed(&in->head);
-	atomic_add_relaxed(&begun, 1);
+	atomic_add_relaxed(&begun_and_bytes, BEGUN + b->count * class_bytes(b->cls));
 	atomic_add_relaxed(&in->backlog, b->count);
-	atomic_add_relaxed(&under_way_bytes, b->count * class_bytes(b->cls));
 	/* Release: the taker sees the batch and all that was written to its blocks'
 	 * states. Pairs with the acquire in inbox_take(). */
 	do {
@@ -58,7 +61,7 @@ void inbox_push(struct inbox *in, struct batch *b)
 static void count_taken(struct inbox *in, uint32_t blocks, size_t bytes)
 {
 	atomic_sub_relaxed(&in->backlog, blocks);
-	atomic_sub_relaxed(&under_way_bytes, bytes);
+	atomic_sub_relaxed(&begun_and_bytes, bytes);
 }
 
 struct batch *inbox_take(struct inbox *in)
@@ -91,11 +94,10 @@ struct batch *inbox_take_one(struct inbox *in)
 
 bool remote_begin_recount(void)
 {
-	uint64_t done = atomic_load_relaxed(&sent);
-	if (HAK_LIKELY(atomic_load_relaxed(&begun) == done))
+	const uint64_t done = atomic_load_relaxed(&sent) << BEGUN_SHIFT;
+	if (HAK_LIKELY(atomic_load_relaxed(&begun_and_bytes) / BEGUN == done / BEGUN))
 		return false;
-	atomic_store_relaxed(&begun, done);
-	atomic_store_relaxed(&under_way_bytes, 0);
+	atomic_store_relaxed(&begun_and_bytes, done);
 	return true;
 }
 
@@ -104,7 +106,7 @@ void inbox_recount(struct inbox *in)
 	uint32_t blocks = 0;
 	for (const struct batch *b = atomic_load_relaxed(&in->head); b != NULL; b = b->next) {
 		blocks += b->count;
-		atomic_add_relaxed(&under_way_bytes, b->count * class_bytes(b->cls));
+		atomic_add_relaxed(&begun_and_bytes, b->count * class_bytes(b->cls));
 	}
 	if (inbox_backlog(in) != blocks)
 		atomic_store_relaxed(&in->backlog, blocks);

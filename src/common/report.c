@@ -206,7 +206,8 @@ static void in_slab(uintptr_t addr, const struct slab *s, const char *doing)
 	struct slab_place at = slab_place(addr, s);
 	struct history h;
 	struct report r;
-	if (began_here(addr, s->base, s->former_colour)) {
+	const bool is_block = at.in_block && at.into == 0;
+	if (!is_block && began_here(addr, s->base, s->former_colour)) {
 		report_begin(&r, "TLS_SLL_DOUBLE_FREE");
 		text_printf(&r.text,
 			    "%s(%p): already free: its place is used again, by a slab of "

@@ -289,8 +289,10 @@ static bool charge_units_locked(struct superslab *s, uint32_t mask)
 	if (limit_charge(clean_bytes_locked(s, mask)))
 		return true;
 	s->wants_huge_pages = false;
-	if (wanted && limit_charge(clean_bytes_locked(s, mask)))
+	if (wanted && limit_charge(clean_bytes_locked(s, mask))) {
+		set_huge_pages_locked(s, false); /* as it is clean, it may have asked for them before */
 		return true;
+	}
 	s->wants_huge_pages = wanted;
 	return false;
 }
@@ -487,6 +489,7 @@ static void check_one(const struct superslab *s)
 	HAK_VERIFY((s->zero_mask & ~s->free_mask) == 0);
 	HAK_VERIFY((s->dirty_mask == 0) == list_is_empty(&s->age_link));
 	HAK_VERIFY((s->free_mask == 0) == list_is_empty(&s->free_link));
+	HAK_VERIFY(s->wants_huge_pages || !superslab_has_huge_pages(s));
 	for (unsigned i = 0; i < HAK_SUPERSLAB_UNITS; i++) {
 		uintptr_t addr = s->base + (uintptr_t)i * HAK_UNIT_BYTES;
 		if (s->free_mask >> i & 1)

@@ -160,6 +160,9 @@ __attribute__((destructor)) static void library_destructor(void)
 	 * one, which has them. */
 	if (slow_enter(&scope))
 		write_at_exit();
+	else if (options.stats_at_exit || options.check_full || profile_is_on())
+		diag_line("exit in a signal handler, in the middle of malloc or free: neither a "
+			  "profile nor statistics are written, nothing is checked");
 	slow_leave(&scope);
 }
 

@@ -223,6 +223,24 @@ static void written_at_exit(void)
 	      child.text);
 }
 
+/* As a signal handler does that came in the middle of malloc. */
+static void exits_in_slow_path(void *arg)
+{
+	struct slow_scope scope;
+	(void)arg;
+	options.stats_at_exit = 1;
+	CHECK(slow_enter(&scope), "not the first to enter");
+	exit(0);
+}
+
+static void not_written_in_slow_path(void)
+{
+	static struct unit_child child;
+	unit_child_passes(&child, exits_in_slow_path, NULL);
+	CHECK(strstr(child.text, "neither a profile nor statistics") != NULL, "it said:\n%s",
+	      child.text);
+}
+
 /* A tracer raises the semaphore, and lowers it when it goes. */
 static void tracer_is_followed(void)
 {
@@ -256,6 +274,7 @@ static const struct test_case cases[] = {
 	{ "refused_realloc_keeps_sample", refused_realloc_keeps_sample },
 	{ "file_is_written", file_is_written },
 	{ "written_at_exit", written_at_exit },
+	{ "not_written_in_slow_path", not_written_in_slow_path },
 	{ "tracer_is_followed", tracer_is_followed },
 };
 UNIT_MAIN(cases)

@@ -153,7 +153,7 @@ static unsigned ticks;
 static uint32_t count_tick(void)
 {
 	ticks++;
-	return 100;
+	return 60000;
 }
 
 /* The ticker as well, without the thread. */
@@ -166,7 +166,7 @@ static void ticked_after_a_month(void *arg)
 	purge_kick();
 	purge_kick();
 	CHECK_U64(ticks, 1, "ticks");
-	CHECK(ticker_run() <= 100, "more than 100 ms to the next");
+	CHECK(ticker_run() <= 60000, "more than a minute to the next");
 	os_clock_advance_ms(30u * 24 * 3600 * 1000);
 	purge_kick();
 	CHECK_U64(ticks, 2, "ticks after a month");
