@@ -61,4 +61,14 @@ static inline void prefixed_delete(void *block)
 		CHECK_U64(deletes - deletes_, 1, #release ": calls of the program's delete");    \
 	} while (0)
 
+/* A nothrow form returns NULL where the program's operator throws. */
+#define EXPECT_REFUSED(allocate)                                                                 \
+	do {                                                                                     \
+		void *p;                                                                         \
+		refuse = true;                                                                   \
+		p = test_opaque(allocate);                                                       \
+		refuse = false;                                                                  \
+		CHECK(!p, #allocate ": the program's throws: expected NULL, found %p", p);       \
+	} while (0)
+
 #endif /* HAKMEM_TESTS_REPLACED_OPERATORS_H */

@@ -38,12 +38,7 @@ static void case_forms_call_the_basic_ones()
 
 static void case_nothrow_form_catches()
 {
-	void *p;
-
-	refuse = true;
-	p = test_opaque(::operator new[](test_opaque_size(100), al, std::nothrow));
-	refuse = false;
-	CHECK(!p, "the program's new[] throws: expected NULL, found %p", p);
+	EXPECT_REFUSED(::operator new[](test_opaque_size(100), al, std::nothrow));
 }
 
 static void case_others_are_not_replaced()
