@@ -285,15 +285,16 @@ static size_t clean_bytes_locked(const struct superslab *s, uint32_t mask)
  * superslab that is filled at once, but for these units alone. */
 static bool charge_units_locked(struct superslab *s, uint32_t mask)
 {
-	bool wanted = s->wants_huge_pages;
 	if (limit_charge(clean_bytes_locked(s, mask)))
 		return true;
+	if (!s->wants_huge_pages || !is_clean_locked(s)) /* it would be the same charge again */
+		return false;
 	s->wants_huge_pages = false;
-	if (wanted && limit_charge(clean_bytes_locked(s, mask))) {
-		set_huge_pages_locked(s, false); /* as it is clean, it may have asked for them before */
+	if (limit_charge(clean_bytes_locked(s, mask))) {
+		set_huge_pages_locked(s, false); /* it may have asked for them before */
 		return true;
 	}
-	s->wants_huge_pages = wanted;
+	s->wants_huge_pages = true;
 	return false;
 }
 
