@@ -10,7 +10,7 @@
 #include "common/os.h"
 #include "common/thread.h"
 
-enum { SPINS_BEFORE_SLEEP = 64, SPINS_FOR_FORK = 1000, FORK_POLL_MS = 1 };
+enum { SPINS_BEFORE_SLEEP = 64, SPINS_FOR_FORK = 1000, FORK_POLL_MS = 1, CHAIN_MAX = 1000 };
 
 enum { FREE = 0, WAITED_FOR = 1 };
 
@@ -62,6 +62,23 @@ static bool lock_take_free(struct lock *l, uint32_t held)
 	return atomic_cas_acquire(&l->state, &expected, held);
 }
 
+/* From here to change_end() a signal handler of this thread finds l in
+ * thread_state.changing: it may be this thread's and not in the list of those held, and
+ * a wake may be owed to those who sleep for it. Returns what change_end() wants. */
+static struct lock *change_begin(struct lock *l)
+{
+	struct lock *interrupted = thread_state.changing;
+	thread_state.changing = l;
+	atomic_signal_fence(memory_order_seq_cst);
+	return interrupted;
+}
+
+static void change_end(struct lock *interrupted)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	thread_state.changing = interrupted;
+}
+
 /* Note in each lock that this thread holds what it waits for; NULL: no more. */
 static void note_blocked(struct lock *on)
 {
@@ -82,18 +99,15 @@ static void sleep_on(struct lock *l)
 /* Wait until l could be taken. */
 static void wait_and_take(struct lock *l)
 {
-	struct lock *wanted = thread_state.wanted; /* by the code that a handler interrupted */
 	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
 		hak_cpu_relax();
 		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
 			return;
 	}
 	note_blocked(l);
-	thread_state.wanted = l;
 	/* Others may wait behind us, so take it as waited for. */
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
 		sleep_on(l);
-	thread_state.wanted = wanted;
 	note_blocked(NULL);
 }
 
@@ -133,16 +147,20 @@ static void note_taken(struct lock *l)
 
 bool lock_try(struct lock *l)
 {
-	if (!lock_take_free(l, held_by_me()))
-		return false;
-	note_taken(l);
-	return true;
+	struct lock *interrupted = change_begin(l);
+	bool taken = lock_take_free(l, held_by_me());
+	if (taken)
+		note_taken(l);
+	change_end(interrupted);
+	return taken;
 }
 
 void lock_acquire(struct lock *l)
 {
+	struct lock *interrupted = change_begin(l);
 	if (HAK_LIKELY(lock_take_free(l, held_by_me())) || lock_wait(l))
 		note_taken(l);
+	change_end(interrupted);
 }
 
 void lock_release(struct lock *l)
@@ -152,32 +170,40 @@ void lock_release(struct lock *l)
 		return;
 	}
 	HAK_ASSERT(lock_is_mine(l) && thread_state.held == l);
+	struct lock *interrupted = change_begin(l);
 	thread_state.held = l->outer;
 	lock_drop(l);
+	change_end(interrupted);
 }
 
 /* ---- fork */
 
 /* Does l's holder wait for a lock of the calling thread? It may wait for a lock
- * whose holder waits for another, and so on; ranks rise along the way. */
+ * whose holder waits for another, and so on. False also where the way leads into a ring
+ * of others, of whom one, at its next look, finds that it waits for itself. */
 static bool waits_for_me(const struct lock *l)
 {
-	while ((l = atomic_load_acquire(&l->blocked_on)) != NULL)
+	for (int i = 0; i < CHAIN_MAX; i++) {
+		l = atomic_load_acquire(&l->blocked_on);
+		if (l == NULL)
+			return false;
 		if (lock_is_mine(l))
 			return true;
+	}
 	return false;
 }
 
 void lock_fork_begin(void)
 {
-	struct lock *wanted = thread_state.wanted;
+	struct lock *changing = thread_state.changing;
 	thread_state.fork_level++;
 	/* A signal handler that forks may have come after the wake for which the code that
-	 * it interrupted slept. The lock is then free, and the others that sleep for it
-	 * are woken by nobody: not before the handler returns, which may have to wait for
-	 * them. So the wake goes on to the next. */
-	if (wanted != NULL)
-		futex_wake(&wanted->state, 1);
+	 * it interrupted slept, or between that code's release of a lock and the wake due
+	 * then. The lock is free, and those that sleep for it are woken by nobody: not
+	 * before the handler returns, which may have to wait for them. So the wake comes
+	 * from here. */
+	if (changing != NULL)
+		futex_wake(&changing->state, 1);
 }
 
 bool lock_try_for_fork(struct lock *l)
@@ -199,14 +225,18 @@ bool lock_try_for_fork(struct lock *l)
 void lock_wait_for_fork(struct lock *l)
 {
 	/* The code that a signal handler interrupted may have been waiting itself. */
-	struct lock *held = thread_state.held;
+	struct lock *held = thread_state.held, *changing = thread_state.changing;
 	struct lock *before = held == NULL ? NULL : atomic_load_relaxed(&held->blocked_on);
 	note_blocked(l);
+	if (changing != NULL && lock_is_mine(changing))
+		atomic_store_release(&changing->blocked_on, l);
 	/* By polling: its holder may get blocked on a lock of ours only later, and a wake
 	 * that came here would be lost for those who want the lock. */
 	while (atomic_load_relaxed(&l->state) != FREE && !waits_for_me(l))
 		futex_sleep_ms(FORK_POLL_MS);
 	note_blocked(before);
+	if (changing != NULL && lock_is_mine(changing))
+		atomic_store_release(&changing->blocked_on, NULL);
 }
 
 void lock_fork_drop(void)

@@ -19,7 +19,7 @@ struct thread_local_state {
 	struct tcache *tcache; /* never NULL */
 	struct heap *heap;     /* until it is idle again; NULL: none */
 	struct lock *held;     /* the lock taken last, of those held */
-	struct lock *wanted;   /* the lock that it sleeps for, or whose wake it has got; or NULL */
+	struct lock *changing; /* the lock that it is taking or releasing now, or NULL */
 	uint32_t number;       /* 0: not assigned yet; see thread_number() */
 	uint16_t slow_depth;   /* slow paths of this thread that are running */
 	uint8_t fork_level;    /* forks that are between their prepare and end */

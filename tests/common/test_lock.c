@@ -428,6 +428,8 @@ static void release_without_wake(struct lock *l)
 	atomic_store_release(&l->state, 0);
 }
 
+enum { FALL_ASLEEP_MS = 20 }; /* not before that a wake would be missed */
+
 static void *take_low_then_high(void *arg)
 {
 	(void)arg;
@@ -440,7 +442,6 @@ static void *take_low_then_high(void *arg)
 
 static void fork_hands_on_a_wake(void)
 {
-	enum { FALL_ASLEEP_MS = 20 };
 	struct sigaction action = { .sa_handler = fork_in_handler };
 	pthread_t interrupted, sleeper;
 	setup();
@@ -450,7 +451,7 @@ static void fork_hands_on_a_wake(void)
 	wait_until_blocked(&low, &high);
 	sleeper = unit_thread(take_middle_then_high, NULL);
 	wait_until_blocked(&middle, &high);
-	futex_sleep_ms(FALL_ASLEEP_MS); /* not before that the wake would be missed */
+	futex_sleep_ms(FALL_ASLEEP_MS);
 	pthread_kill(interrupted, SIGUSR1);
 	while (!atomic_load_acquire(&in_handler))
 		sched_yield();
@@ -459,6 +460,167 @@ static void fork_hands_on_a_wake(void)
 	pthread_join(sleeper, NULL);
 	pthread_join(interrupted, NULL);
 	CHECK(is_free(&low) && is_free(&middle) && is_free(&high), "free at the end");
+}
+
+/* A handler that comes when lock_release() has made the lock free, and before its wake. */
+static void fork_wakes_in_place_of_a_release(void)
+{
+	pthread_t sleeper;
+	setup();
+	lock_acquire(&high);
+	sleeper = unit_thread(take_middle_then_high, NULL);
+	wait_until_blocked(&middle, &high);
+	futex_sleep_ms(FALL_ASLEEP_MS);
+	thread_state.changing = &high;
+	release_without_wake(&high);
+	lock_fork_begin();
+	for_fork(&middle); /* hangs if its holder is not woken */
+	lock_fork_end();
+	thread_state.changing = NULL;
+	pthread_join(sleeper, NULL);
+	CHECK(is_free(&middle) && is_free(&high), "free at the end");
+}
+
+/* A handler that comes when lock_release(mine) has taken it from the list of locks held,
+ * and before it is free; its fork wants a lock of another thread like this one. */
+static void fork_while_releasing(struct lock *mine, struct lock *other)
+{
+	thread_state.changing = mine;
+	thread_state.held = mine->outer;
+	lock_fork_begin();
+	for_fork(other); /* hangs if neither knows what the other waits for */
+	lock_fork_end();
+	CHECK_PTR(atomic_load_relaxed(&mine->blocked_on), NULL, "no longer waits");
+	thread_state.changing = NULL;
+	atomic_store_release(&mine->state, 0);
+}
+
+static _Atomic bool middle_is_held;
+
+static void *fork_while_releasing_middle(void *arg)
+{
+	(void)arg;
+	lock_acquire(&middle);
+	atomic_store_release(&middle_is_held, true);
+	fork_while_releasing(&middle, &high);
+	return NULL;
+}
+
+static void fork_sees_a_lock_being_released(void)
+{
+	pthread_t other;
+	setup();
+	lock_acquire(&high);
+	other = unit_thread(fork_while_releasing_middle, NULL);
+	while (!atomic_load_acquire(&middle_is_held))
+		sched_yield();
+	fork_while_releasing(&high, &middle);
+	pthread_join(other, NULL);
+	CHECK(is_free(&middle) && is_free(&high), "free at the end");
+}
+
+/* Two others wait for each other: one of them will see it and go on, but not before it runs. */
+static void fork_leaves_a_ring_of_others(void)
+{
+	const uint32_t another = (thread_number() + 1) << 1;
+	setup();
+	low.state = middle.state = another;
+	low.blocked_on = &middle;
+	middle.blocked_on = &low;
+	lock_fork_begin();
+	CHECK(!lock_try_for_fork(&low), "a ring of others is none of ours"); /* or hangs */
+	lock_fork_end();
+}
+
+/* ---- a storm: forks in the handlers of several threads, wherever they are */
+
+static struct {
+	struct lock locks[5];
+	pthread_mutex_t outermost; /* as that of the C library's streams */
+	_Atomic unsigned forks;
+	_Atomic bool over;
+} storm;
+
+static bool storm_take_all(struct lock **refused)
+{
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks); i++) {
+		if (!lock_try_for_fork(&storm.locks[i])) {
+			*refused = &storm.locks[i];
+			return false;
+		}
+	}
+	return true;
+}
+
+/* All that fork does with locks. */
+static void storm_fork(int sig)
+{
+	struct lock *refused;
+	int saved = errno;
+	(void)sig;
+	lock_fork_begin();
+	for (;;) {
+		pthread_mutex_lock(&storm.outermost);
+		if (storm_take_all(&refused))
+			break;
+		lock_fork_drop();
+		pthread_mutex_unlock(&storm.outermost);
+		lock_wait_for_fork(refused);
+	}
+	lock_fork_end();
+	pthread_mutex_unlock(&storm.outermost);
+	atomic_add_relaxed(&storm.forks, 1);
+	errno = saved;
+}
+
+/* Some of the locks, one inside the other. */
+static void storm_nest(uint64_t *rng, unsigned first)
+{
+	for (unsigned i = first; i < HAK_ARRAY_LEN(storm.locks); i++) {
+		if (unit_below(rng, 3) != 0)
+			continue;
+		lock_acquire(&storm.locks[i]);
+		if (unit_below(rng, 2) == 0)
+			storm_nest(rng, i + 1);
+		for (volatile unsigned n = unit_below(rng, 200); n > 0; n--)
+			continue;
+		lock_release(&storm.locks[i]);
+	}
+}
+
+static void *storm_worker(void *arg)
+{
+	while (!atomic_load_relaxed(&storm.over))
+		storm_nest(arg, 0);
+	return NULL;
+}
+
+/* Ends by the number of forks; hangs if some wait for each other. */
+static void fork_storm(void)
+{
+	enum { FORKING = 7, TICK_US = 50 };
+	struct sigaction action = { .sa_handler = storm_fork };
+	uint64_t seed = unit_seed(), seeds[UNIT_MAX_THREADS];
+	pthread_t threads[UNIT_MAX_THREADS];
+	const unsigned enough = test_scaled(20000, 2000);
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks); i++)
+		storm.locks[i] = (struct lock)LOCK_INITIALIZER((uint8_t)(LOCK_RANK_HEAP + i));
+	pthread_mutex_init(&storm.outermost, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	for (unsigned i = 0; i < UNIT_MAX_THREADS; i++) {
+		seeds[i] = seed + i;
+		threads[i] = unit_thread(storm_worker, &seeds[i]);
+	}
+	while (atomic_load_relaxed(&storm.forks) < enough) {
+		for (unsigned i = 0; i < FORKING; i++)
+			pthread_kill(threads[i], SIGUSR1);
+		usleep(TICK_US);
+	}
+	atomic_store_relaxed(&storm.over, true);
+	for (unsigned i = 0; i < UNIT_MAX_THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks); i++)
+		CHECK(is_free(&storm.locks[i]), "lock %u is free at the end", i);
 }
 
 static const struct test_case cases[] = {
@@ -473,6 +635,10 @@ static const struct test_case cases[] = {
 	{ "fork_waits_for_holders", fork_waits_for_holders },
 	{ "fork_skips_the_waiting", fork_skips_the_waiting },
 	{ "fork_hands_on_a_wake", fork_hands_on_a_wake },
+	{ "fork_wakes_in_place_of_a_release", fork_wakes_in_place_of_a_release },
+	{ "fork_sees_a_lock_being_released", fork_sees_a_lock_being_released },
+	{ "fork_leaves_a_ring_of_others", fork_leaves_a_ring_of_others },
+	{ "fork_storm", fork_storm },
 };
 
 UNIT_MAIN(cases)
