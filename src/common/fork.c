@@ -1,6 +1,7 @@
 #include "common/fork.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "arch/arch.h"
 #include "common/check.h"
@@ -36,35 +37,66 @@ extern void _IO_list_resetlock(void) __attribute__((weak));
 
 static bool take(struct lock *l, void *refused)
 {
-	if (lock_try_for_fork(l))
+	if (lock_take_for_fork(l))
 		return true;
 	*(struct lock **)refused = l;
 	return false;
 }
 
-/* All or nothing: the holder of a lock may be a thread whose signal handler forks
- * too and waits for the lock of streams. */
+/* One fork at a time. */
+static struct lock turn = LOCK_INITIALIZER(LOCK_RANK_FORK);
+static sigset_t signals_before; /* under turn */
+
+/* The fork whose turn it is holds the lock of streams, so who wants that waits for its turn. Not
+ * the other way round: code that holds it may be interrupted by a handler that forks. */
+static void take_streams(void)
+{
+	struct lock *before = lock_fork_wait_begin(&turn);
+	if (_IO_list_lock)
+		_IO_list_lock();
+	lock_fork_wait_end(before);
+}
+
+/* False: one has to be waited for while none is held. */
+static bool take_all(struct lock **refused)
+{
+	return take(&turn, refused) && for_each_lock(take, refused);
+}
+
+/* No signal handler runs while locks are taken and until the fork is over: it might fork or
+ * allocate, and find a lock half taken. */
 static void fork_prepare(void)
 {
 	struct lock *refused;
+	sigset_t all, before;
+	sigfillset(&all);
 	lock_fork_begin();
 	for (;;) {
-		if (_IO_list_lock)
-			_IO_list_lock();
-		if (for_each_lock(take, &refused))
-			return;
+		take_streams();
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		if (take_all(&refused))
+			break;
 		lock_fork_drop();
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (_IO_list_unlock)
 			_IO_list_unlock();
 		lock_wait_for_fork(refused);
 	}
+	signals_before = before;
+}
+
+static void end(void (*streams_unlock)(void))
+{
+	const sigset_t before = signals_before;
+	lock_fork_end();
+	if (streams_unlock)
+		streams_unlock();
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void fork_parent(void)
 {
-	lock_fork_end();
-	if (_IO_list_unlock)
-		_IO_list_unlock();
+	end(_IO_list_unlock);
 }
 
 static bool free_in_child(struct lock *l, void *arg)
@@ -83,9 +115,7 @@ static void fork_child(void)
 	counters_after_fork();
 	missrate_after_fork();
 	for_each_lock(free_in_child, NULL);
-	lock_fork_end();
-	if (_IO_list_resetlock)
-		_IO_list_resetlock();
+	end(_IO_list_resetlock);
 }
 
 void fork_install(void)

@@ -10,7 +10,13 @@
 #include "common/os.h"
 #include "common/thread.h"
 
-enum { SPINS_BEFORE_SLEEP = 64, SPINS_FOR_FORK = 1000, FORK_POLL_MS = 1, CHAIN_MAX = 1000 };
+enum {
+	SPINS_BEFORE_SLEEP = 64,
+	FORK_POLL_MS = 1,
+	FORK_PATIENCE_MS = 1000, /* for one lock, while those before it are held */
+	FORK_PAUSE_MS = 10,
+	CHAIN_MAX = 1000,
+};
 
 enum { FREE = 0, WAITED_FOR = 1 };
 
@@ -69,13 +75,13 @@ static struct lock *change_begin(struct lock *l)
 {
 	struct lock *interrupted = thread_state.changing;
 	thread_state.changing = l;
-	atomic_signal_fence(memory_order_seq_cst);
+	atomic_compiler_fence();
 	return interrupted;
 }
 
 static void change_end(struct lock *interrupted)
 {
-	atomic_signal_fence(memory_order_seq_cst);
+	atomic_compiler_fence();
 	thread_state.changing = interrupted;
 }
 
@@ -87,27 +93,34 @@ static void note_blocked(struct lock *on)
 }
 
 /* One turn of waiting for a lock that is held: mark it waited for, and sleep. */
-static void sleep_on(struct lock *l)
+static void sleep_on(struct lock *l, uint32_t timeout_ms)
 {
 	uint32_t seen = atomic_load_relaxed(&l->state);
 	if (seen == FREE)
 		return;
 	if (seen & WAITED_FOR || atomic_cas_acquire(&l->state, &seen, seen | WAITED_FOR))
-		futex_wait(&l->state, seen | WAITED_FOR, 0);
+		futex_wait(&l->state, seen | WAITED_FOR, timeout_ms);
+}
+
+static bool spin_and_take(struct lock *l)
+{
+	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
+		hak_cpu_relax();
+		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
+			return true;
+	}
+	return false;
 }
 
 /* Wait until l could be taken. */
 static void wait_and_take(struct lock *l)
 {
-	for (int i = 0; i < SPINS_BEFORE_SLEEP; i++) {
-		hak_cpu_relax();
-		if (atomic_load_relaxed(&l->state) == FREE && lock_take_free(l, held_by_me()))
-			return;
-	}
+	if (spin_and_take(l))
+		return;
 	note_blocked(l);
 	/* Others may wait behind us, so take it as waited for. */
 	while (!lock_take_free(l, held_by_me() | WAITED_FOR))
-		sleep_on(l);
+		sleep_on(l, 0);
 	note_blocked(NULL);
 }
 
@@ -178,21 +191,6 @@ void lock_release(struct lock *l)
 
 /* ---- fork */
 
-/* Does l's holder wait for a lock of the calling thread? It may wait for a lock
- * whose holder waits for another, and so on. False also where the way leads into a ring
- * of others, of whom one, at its next look, finds that it waits for itself. */
-static bool waits_for_me(const struct lock *l)
-{
-	for (int i = 0; i < CHAIN_MAX; i++) {
-		l = atomic_load_acquire(&l->blocked_on);
-		if (l == NULL)
-			return false;
-		if (lock_is_mine(l))
-			return true;
-	}
-	return false;
-}
-
 void lock_fork_begin(void)
 {
 	struct lock *changing = thread_state.changing;
@@ -206,17 +204,89 @@ void lock_fork_begin(void)
 		futex_wake(&changing->state, 1);
 }
 
-bool lock_try_for_fork(struct lock *l)
+static bool is_taken_for_this_fork(const struct lock *l)
 {
+	return l->fork_level == thread_state.fork_level;
+}
+
+/* What l's holder waits for: it may be a lock whose holder waits for another, and so on. */
+enum wait_end { WAIT_ELSEWHERE, WAIT_FOR_MINE, WAIT_FOR_FORK };
+
+/* WAIT_ELSEWHERE also where the way leads into a ring of others, of whom one, at its next
+ * look, finds that it waits for itself. */
+static enum wait_end wait_end(const struct lock *l)
+{
+	for (int i = 0; i < CHAIN_MAX; i++) {
+		l = atomic_load_acquire(&l->blocked_on);
+		if (l == NULL)
+			return WAIT_ELSEWHERE;
+		if (lock_is_mine(l))
+			return is_taken_for_this_fork(l) ? WAIT_FOR_FORK : WAIT_FOR_MINE;
+	}
+	return WAIT_ELSEWHERE;
+}
+
+/* The lock that the code waits for which the fork interrupted. */
+static struct lock *interrupted_wait(void)
+{
+	const struct lock *h = thread_state.held;
+	while (h != NULL && is_taken_for_this_fork(h))
+		h = h->outer;
+	return h == NULL ? NULL : atomic_load_relaxed(&h->blocked_on);
+}
+
+/* As note_blocked(), for what was taken for the fork and what the interrupted code holds; the
+ * latter also where that was just changing it. */
+static void note_blocked_for_fork(struct lock *on, struct lock *interrupted_on)
+{
+	struct lock *changing = thread_state.changing;
+	for (struct lock *h = thread_state.held; h != NULL; h = h->outer)
+		atomic_store_release(&h->blocked_on,
+				     is_taken_for_this_fork(h) ? on : interrupted_on);
+	if (changing != NULL && lock_is_mine(changing))
+		atomic_store_release(&changing->blocked_on, on);
+}
+
+struct lock *lock_fork_wait_begin(struct lock *l)
+{
+	struct lock *before = interrupted_wait();
+	note_blocked_for_fork(l, l);
+	return before;
+}
+
+void lock_fork_wait_end(struct lock *before)
+{
+	note_blocked_for_fork(NULL, before);
+}
+
+/* Wait until l could be taken, or is not to be waited for: false. */
+static bool take_in_line(struct lock *l, enum wait_end *end)
+{
+	struct lock *before = lock_fork_wait_begin(l);
+	const uint32_t begin = os_now_ms();
+	bool taken;
+	*end = WAIT_ELSEWHERE;
+	while (!(taken = lock_take_free(l, held_by_me() | WAITED_FOR))) {
+		*end = wait_end(l);
+		if (*end == WAIT_FOR_FORK || os_now_ms() - begin >= FORK_PATIENCE_MS ||
+		    (*end == WAIT_FOR_MINE && l->rank != LOCK_RANK_FORK))
+			break;
+		/* Not for long: its holder may get blocked on a lock of ours only later. */
+		sleep_on(l, FORK_POLL_MS);
+	}
+	if (!taken) /* a wake that came here is another's */
+		futex_wake(&l->state, 1);
+	lock_fork_wait_end(before);
+	return taken;
+}
+
+bool lock_take_for_fork(struct lock *l)
+{
+	enum wait_end end;
 	if (lock_is_mine(l))
 		return true;
-	for (int i = 0; !lock_take_free(l, held_by_me()); i++) {
-		if (waits_for_me(l))
-			return true;
-		if (i == SPINS_FOR_FORK)
-			return false;
-		hak_cpu_relax();
-	}
+	if (!lock_take_free(l, held_by_me()) && !spin_and_take(l) && !take_in_line(l, &end))
+		return end == WAIT_FOR_MINE && l->rank != LOCK_RANK_FORK;
 	l->fork_level = thread_state.fork_level;
 	note_held(l);
 	return true;
@@ -224,25 +294,18 @@ bool lock_try_for_fork(struct lock *l)
 
 void lock_wait_for_fork(struct lock *l)
 {
-	/* The code that a signal handler interrupted may have been waiting itself. */
-	struct lock *held = thread_state.held, *changing = thread_state.changing;
-	struct lock *before = held == NULL ? NULL : atomic_load_relaxed(&held->blocked_on);
-	note_blocked(l);
-	if (changing != NULL && lock_is_mine(changing))
-		atomic_store_release(&changing->blocked_on, l);
-	/* By polling: its holder may get blocked on a lock of ours only later, and a wake
-	 * that came here would be lost for those who want the lock. */
-	while (atomic_load_relaxed(&l->state) != FREE && !waits_for_me(l))
+	struct lock *before = lock_fork_wait_begin(l);
+	for (int ms = 0; ms < FORK_PAUSE_MS && atomic_load_relaxed(&l->state) != FREE &&
+			 wait_end(l) == WAIT_ELSEWHERE;
+	     ms += FORK_POLL_MS)
 		futex_sleep_ms(FORK_POLL_MS);
-	note_blocked(before);
-	if (changing != NULL && lock_is_mine(changing))
-		atomic_store_release(&changing->blocked_on, NULL);
+	lock_fork_wait_end(before);
 }
 
 void lock_fork_drop(void)
 {
 	struct lock *l;
-	while ((l = thread_state.held) != NULL && l->fork_level == thread_state.fork_level) {
+	while ((l = thread_state.held) != NULL && is_taken_for_this_fork(l)) {
 		thread_state.held = l->outer;
 		l->fork_level = 0;
 		lock_drop(l);
@@ -261,5 +324,6 @@ void lock_free_in_child(struct lock *l)
 	if (lock_is_mine(l))
 		return;
 	l->fork_level = 0;
+	l->nested = 0;
 	atomic_store_relaxed(&l->state, FREE);
 }

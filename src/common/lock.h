@@ -5,14 +5,19 @@
  * check, and fork takes all of them in that order. A lock is waited for only
  * where the data under the locks already held is consistent.
  *
- * That is what makes fork work in a signal handler that interrupted the allocator.
- * The handler's thread may hold some lock H, for which other threads wait that hold
- * locks of lower ranks, which fork wants. Waiting for those would be for ever; but
- * their data is consistent, their holders cannot move while the handler runs,
- * and do not exist in the child: fork goes on without these locks, and the child
- * makes them free. One case has no good end: two threads, both interrupted in the
- * middle of a change, both forking in their handlers. One goes first, and its child
- * may find the other's change half made; the alternative were to hang both.
+ * That is what makes fork work in a signal handler that interrupted the allocator. One
+ * fork at a time takes the locks, in order of rank, and waits for each in line with
+ * others, holding those before it; they get fewer and fewer who could hold it up. But
+ * the holder of a lock may wait, directly or through others,
+ * - for a lock H of the code that the fork interrupted: it waits for ever, as that code
+ *   goes on only after the fork. But its data is consistent, it cannot move meanwhile,
+ *   and does not exist in the child: fork goes on without its lock, and the child makes
+ *   it free;
+ * - for this fork: then it forks itself, in a handler that came in the middle of a
+ *   change. It has to go first, and this fork drops all that it took.
+ * One case has no good end: two threads, both interrupted in the middle of a change, both
+ * forking in their handlers. One goes first, and its child may find the other's change
+ * half made; the alternative were to hang both.
  *
  * Algorithm: Drepper, "Futexes Are Tricky" (2011), mutex 2, with the holder in the
  * word as in the kernel's PI futexes.
@@ -24,6 +29,7 @@
 #include "common/base.h"
 
 enum lock_rank {
+	LOCK_RANK_FORK, /* one fork at a time */
 	LOCK_RANK_INIT,
 	LOCK_RANK_TICKER,
 	LOCK_RANK_MAINTENANCE,
@@ -67,17 +73,21 @@ void lock_release(struct lock *l);
 /* Does the calling thread hold l? */
 bool lock_is_mine(const struct lock *l);
 
-/* For fork, which takes every lock. Forks may nest, by signals. While the thread
- * holds locks for a fork, it may acquire them as if they were free: fork handlers
- * of the program, some of which run in between, may allocate. */
+/* For fork, which takes every lock, that of LOCK_RANK_FORK first. Forks may nest, by
+ * signals and by fork handlers of the program. While the thread holds locks for a fork, it
+ * may acquire them as if they were free: such fork handlers may allocate. */
 void lock_fork_begin(void);
-/* Take l if it is free or soon will be. Left alone, and true: a lock that the
- * calling thread holds already, as the code that its signal handler interrupted
- * goes on in parent and child; and one whose holder waits, directly or through
- * others, for one of the calling thread's. False: it has to be waited for. */
-bool lock_try_for_fork(struct lock *l);
-/* Wait until lock_try_for_fork() is worth another try; nothing taken for the fork
- * is held. */
+/* Take l, waiting for it. Left alone, and true: a lock that the calling thread holds
+ * already, as the code that its signal handler interrupted goes on in parent and child;
+ * and, but for that of LOCK_RANK_FORK, one whose holder waits for one of these. False: all
+ * that was taken for the fork has to be dropped, for another fork to go first or because a
+ * second has passed. */
+bool lock_take_for_fork(struct lock *l);
+/* Between these the thread waits by other means, so that the holder of l cannot go on before
+ * it does. end() wants what begin() returned. */
+struct lock *lock_fork_wait_begin(struct lock *l);
+void lock_fork_wait_end(struct lock *before);
+/* A pause, after false; nothing taken for the fork is held. */
 void lock_wait_for_fork(struct lock *l);
 /* Drop what was taken for the fork, in parent and child. */
 void lock_fork_drop(void);

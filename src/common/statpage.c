@@ -210,15 +210,15 @@ static void identify(struct statpage *p)
 static void create_page_locked(void)
 {
 	const char *dir = options_variable("XDG_RUNTIME_DIR");
-	struct statpage *p = NULL;
+	struct statpage *before = page, *p = NULL;
 	owner = getpid();
 	if (dir != NULL && dir[0] == '/')
 		p = create_in(dir);
 	if (p == NULL)
 		p = create_in(STATPAGE_SHARED_DIR);
-	if (page != NULL)
-		munmap(page, sizeof(*page));
 	page = p;
+	if (before != NULL) /* not earlier: a fork's child may map something of its own there */
+		munmap(before, sizeof(*before));
 	if (p == NULL) {
 		diag_line("HAKMEM_STATS_PAGE=1: no page can be made in $XDG_RUNTIME_DIR or "
 			  STATPAGE_SHARED_DIR "; there is none for this process");

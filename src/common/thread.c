@@ -43,11 +43,11 @@ static bool have_exit_key;
 uint32_t thread_assign_number(void)
 {
 	static _Atomic uint32_t last;
-	uint32_t number = 0;
+	uint32_t number = 0, none = 0;
 	while (number == 0) /* after 2^31 threads */
 		number = (atomic_add_relaxed(&last, 1) + 1) & (UINT32_MAX >> 1);
-	thread_state.number = number;
-	return number;
+	/* A signal handler may have been here meanwhile, and have left a heap that has its number. */
+	return atomic_cas_acquire(&thread_state.number, &none, number) ? number : none;
 }
 
 uint32_t thread_os_id(void)

@@ -9,6 +9,7 @@
 #ifndef HAK_COMMON_THREAD_H
 #define HAK_COMMON_THREAD_H
 
+#include "common/atomics.h"
 #include "common/base.h"
 
 struct heap;
@@ -16,17 +17,17 @@ struct lock;
 struct tcache;
 
 struct thread_local_state {
-	struct tcache *tcache; /* never NULL */
-	struct heap *heap;     /* until it is idle again; NULL: none */
-	struct lock *held;     /* the lock taken last, of those held */
-	struct lock *changing; /* the lock that it is taking or releasing now, or NULL */
-	uint32_t number;       /* 0: not assigned yet; see thread_number() */
-	uint16_t slow_depth;   /* slow paths of this thread that are running */
-	uint8_t fork_level;    /* forks that are between their prepare and end */
-	uint8_t stray_frees;   /* before the thread had a heap */
-	uint8_t origin;        /* enum origin of the slow allocation that is running */
-	bool exit_unset;       /* has a heap, but thread_exit() is not yet arranged */
-	uint8_t counter_slot;  /* of counters.c; 0: none */
+	struct tcache *tcache;   /* never NULL */
+	struct heap *heap;       /* until it is idle again; NULL: none */
+	struct lock *held;       /* the lock taken last, of those held */
+	struct lock *changing;   /* the lock that it is taking or releasing now, or NULL */
+	_Atomic uint32_t number; /* 0: not assigned yet; see thread_number() */
+	uint16_t slow_depth;     /* slow paths of this thread that are running */
+	uint8_t fork_level;      /* forks that are between their prepare and end */
+	uint8_t stray_frees;     /* before the thread had a heap */
+	uint8_t origin;          /* enum origin of the slow allocation that is running */
+	bool exit_unset;         /* has a heap, but thread_exit() is not yet arranged */
+	uint8_t counter_slot;    /* of counters.c; 0: none */
 };
 
 extern _Thread_local struct thread_local_state thread_state;
@@ -36,7 +37,8 @@ extern _Thread_local struct thread_local_state thread_state;
 uint32_t thread_assign_number(void);
 HAK_INLINE uint32_t thread_number(void)
 {
-	return HAK_LIKELY(thread_state.number != 0) ? thread_state.number : thread_assign_number();
+	uint32_t number = atomic_load_relaxed(&thread_state.number);
+	return HAK_LIKELY(number != 0) ? number : thread_assign_number();
 }
 
 /* The calling thread as the kernel numbers it. */

@@ -179,6 +179,51 @@ static void case_fork_with_threads(void)
 	verify_parent_blocks(true);
 }
 
+/* ---- threads that are in the allocator's slow paths nearly all the time ---- */
+
+static void *slab_churner(void *arg)
+{
+	enum { BLOCKS = 300, BYTES = 20000 };
+	char *p[BLOCKS];
+	unsigned i;
+
+	(void)arg;
+	while (!__atomic_load_n(&stop_workers, __ATOMIC_RELAXED)) {
+		for (i = 0; i < BLOCKS; i++) {
+			p[i] = api.malloc(BYTES);
+			CHECK(p[i] != NULL, "malloc(%d) failed", BYTES);
+		}
+		for (i = 0; i < BLOCKS; i++)
+			api.free(p[i]);
+	}
+	return NULL;
+}
+
+/* Their locks are hardly ever free: fork has to get in line for them. */
+static void case_fork_among_busy_threads(void)
+{
+	enum { CHURNERS = 12 };
+	unsigned rounds = test_scaled(10, 2), i;
+	pthread_t t[CHURNERS];
+
+	__atomic_store_n(&stop_workers, 0, __ATOMIC_RELAXED);
+	for (i = 0; i < CHURNERS; i++)
+		REQUIRE(pthread_create(&t[i], NULL, slab_churner, NULL) == 0, "no thread");
+	for (i = 0; i < rounds; i++) {
+		pid_t pid = fork(); /* without end, if it waits for them to be free at its look */
+
+		if (pid == 0) {
+			work_out(20, i);
+			test_child_exit();
+		}
+		if (!api_expect_clean_exit(pid, child_deadline_ms(), "child of busy threads"))
+			break;
+	}
+	__atomic_store_n(&stop_workers, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < CHURNERS; i++)
+		pthread_join(t[i], NULL);
+}
+
 /* Each worker forks by itself, at the same time as the others. */
 static void *forking_worker(void *arg)
 {
@@ -595,6 +640,7 @@ static const struct test_case cases[] = {
 	{ "nested_forks", case_nested_forks },
 	{ "fork_then_exit", case_fork_then_exit },
 	{ "fork_with_threads", case_fork_with_threads },
+	{ "fork_among_busy_threads", case_fork_among_busy_threads },
 	{ "concurrent_forks", case_concurrent_forks },
 	{ "fork_in_sigalrm_with_threads", case_fork_in_sigalrm_with_threads },
 	{ "fork_in_sigusr1_from_thread", case_fork_in_sigusr1_from_thread },

@@ -236,7 +236,7 @@ static void futexes(void)
 /* As fork does it with one lock. */
 static void for_fork(struct lock *l)
 {
-	while (!lock_try_for_fork(l))
+	while (!lock_take_for_fork(l))
 		lock_wait_for_fork(l);
 }
 
@@ -304,6 +304,23 @@ static void fork_leaves_own_locks(void)
 	CHECK(is_free(&middle), "free at the end");
 }
 
+/* A handler that comes while `middle` is held and `high` waited for. */
+static void fork_keeps_what_was_waited_for(void)
+{
+	setup();
+	lock_acquire(&middle);
+	middle.blocked_on = &high;
+	low.state = (thread_number() + 1) << 1;
+	lock_fork_begin();
+	lock_wait_for_fork(&low);
+	CHECK_PTR(atomic_load_relaxed(&middle.blocked_on), &high, "after a pause");
+	CHECK(!lock_take_for_fork(&low), "another's lock");
+	CHECK_PTR(atomic_load_relaxed(&middle.blocked_on), &high, "after waiting in line");
+	lock_fork_end();
+	middle.blocked_on = NULL;
+	lock_release(&middle);
+}
+
 struct hold {
 	_Atomic bool holds, tried;
 };
@@ -328,7 +345,7 @@ static void fork_waits_for_holders(void)
 	while (!atomic_load_acquire(&h.holds))
 		sched_yield();
 	lock_fork_begin();
-	CHECK(!lock_try_for_fork(&low), "a lock that is held");
+	CHECK(!lock_take_for_fork(&low), "a lock that is held for more than a second");
 	CHECK(!lock_is_mine(&low) && thread_state.held == NULL, "is not taken");
 	atomic_store_release(&h.tried, true);
 	for_fork(&low);
@@ -528,48 +545,67 @@ static void fork_leaves_a_ring_of_others(void)
 	low.blocked_on = &middle;
 	middle.blocked_on = &low;
 	lock_fork_begin();
-	CHECK(!lock_try_for_fork(&low), "a ring of others is none of ours"); /* or hangs */
+	CHECK(!lock_take_for_fork(&low), "a ring of others is none of ours"); /* or hangs */
 	lock_fork_end();
 }
 
 /* ---- a storm: forks in the handlers of several threads, wherever they are */
 
 static struct {
-	struct lock locks[5];
-	pthread_mutex_t outermost; /* as that of the C library's streams */
-	_Atomic unsigned forks;
+	struct lock turn, locks[5];
+	pthread_mutex_t streams; /* as the C library's lock of them */
+	bool has_streams;
+	_Atomic unsigned forks, out_of_turn, left_alone;
 	_Atomic bool over;
 } storm;
 
 static bool storm_take_all(struct lock **refused)
 {
+	*refused = &storm.turn;
+	if (!lock_take_for_fork(&storm.turn))
+		return false;
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks); i++) {
-		if (!lock_try_for_fork(&storm.locks[i])) {
-			*refused = &storm.locks[i];
+		*refused = &storm.locks[i];
+		if (!lock_take_for_fork(&storm.locks[i]))
 			return false;
-		}
 	}
 	return true;
 }
 
 /* All that fork does with locks. */
-static void storm_fork(int sig)
+static void storm_fork(void)
 {
 	struct lock *refused;
-	int saved = errno;
-	(void)sig;
+	const bool interrupts = thread_state.held != NULL || thread_state.changing != NULL;
 	lock_fork_begin();
 	for (;;) {
-		pthread_mutex_lock(&storm.outermost);
+		struct lock *before = lock_fork_wait_begin(&storm.turn);
+		if (storm.has_streams)
+			pthread_mutex_lock(&storm.streams);
+		lock_fork_wait_end(before);
 		if (storm_take_all(&refused))
 			break;
 		lock_fork_drop();
-		pthread_mutex_unlock(&storm.outermost);
+		if (storm.has_streams)
+			pthread_mutex_unlock(&storm.streams);
 		lock_wait_for_fork(refused);
 	}
+	if (!lock_is_mine(&storm.turn))
+		atomic_add_relaxed(&storm.out_of_turn, 1);
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks) && !interrupts; i++)
+		if (!lock_is_mine(&storm.locks[i]))
+			atomic_add_relaxed(&storm.left_alone, 1);
 	lock_fork_end();
-	pthread_mutex_unlock(&storm.outermost);
+	if (storm.has_streams)
+		pthread_mutex_unlock(&storm.streams);
 	atomic_add_relaxed(&storm.forks, 1);
+}
+
+static void storm_fork_in_handler(int sig)
+{
+	int saved = errno;
+	(void)sig;
+	storm_fork();
 	errno = saved;
 }
 
@@ -595,21 +631,35 @@ static void *storm_worker(void *arg)
 	return NULL;
 }
 
-/* Ends by the number of forks; hangs if some wait for each other. */
-static void fork_storm(void)
+static void *storm_forker(void *arg)
 {
-	enum { FORKING = 7, TICK_US = 50 };
-	struct sigaction action = { .sa_handler = storm_fork };
+	(void)arg;
+	while (!atomic_load_relaxed(&storm.over)) {
+		storm_fork();
+		futex_sleep_ms(1);
+	}
+	return NULL;
+}
+
+/* Ends by the number of forks; hangs if some wait for each other. */
+static void run_storm(bool has_streams)
+{
+	enum { WORKERS = 7, FORKING = 6, TICK_US = 50 };
+	struct sigaction action = { .sa_handler = storm_fork_in_handler };
 	uint64_t seed = unit_seed(), seeds[UNIT_MAX_THREADS];
 	pthread_t threads[UNIT_MAX_THREADS];
-	const unsigned enough = test_scaled(20000, 2000);
+	const unsigned enough = test_scaled(10000, 1000);
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks); i++)
 		storm.locks[i] = (struct lock)LOCK_INITIALIZER((uint8_t)(LOCK_RANK_HEAP + i));
-	pthread_mutex_init(&storm.outermost, NULL);
+	storm.turn = (struct lock)LOCK_INITIALIZER(LOCK_RANK_FORK);
+	pthread_mutex_init(&storm.streams, NULL);
+	storm.has_streams = has_streams;
+	storm.forks = 0;
+	storm.over = false;
 	sigaction(SIGUSR1, &action, NULL);
 	for (unsigned i = 0; i < UNIT_MAX_THREADS; i++) {
 		seeds[i] = seed + i;
-		threads[i] = unit_thread(storm_worker, &seeds[i]);
+		threads[i] = unit_thread(i < WORKERS ? storm_worker : storm_forker, &seeds[i]);
 	}
 	while (atomic_load_relaxed(&storm.forks) < enough) {
 		for (unsigned i = 0; i < FORKING; i++)
@@ -621,6 +671,18 @@ static void fork_storm(void)
 		pthread_join(threads[i], NULL);
 	for (unsigned i = 0; i < HAK_ARRAY_LEN(storm.locks); i++)
 		CHECK(is_free(&storm.locks[i]), "lock %u is free at the end", i);
+	CHECK_U64(storm.out_of_turn, 0, "forks at the same time as another");
+	CHECK_U64(storm.left_alone, 0, "locks left alone by forks that interrupted nothing");
+}
+
+static void fork_storm(void)
+{
+	run_storm(true);
+}
+
+static void fork_storm_without_streams(void)
+{
+	run_storm(false);
 }
 
 static const struct test_case cases[] = {
@@ -632,6 +694,7 @@ static const struct test_case cases[] = {
 	{ "fork_takes_and_drops", fork_takes_and_drops },
 	{ "fork_lets_handlers_in", fork_lets_handlers_in },
 	{ "fork_leaves_own_locks", fork_leaves_own_locks },
+	{ "fork_keeps_what_was_waited_for", fork_keeps_what_was_waited_for },
 	{ "fork_waits_for_holders", fork_waits_for_holders },
 	{ "fork_skips_the_waiting", fork_skips_the_waiting },
 	{ "fork_hands_on_a_wake", fork_hands_on_a_wake },
@@ -639,6 +702,7 @@ static const struct test_case cases[] = {
 	{ "fork_sees_a_lock_being_released", fork_sees_a_lock_being_released },
 	{ "fork_leaves_a_ring_of_others", fork_leaves_a_ring_of_others },
 	{ "fork_storm", fork_storm },
+	{ "fork_storm_without_streams", fork_storm_without_streams },
 };
 
 UNIT_MAIN(cases)
