@@ -45,13 +45,13 @@ static bool take(struct lock *l, void *refused)
 
 /* One fork at a time. */
 static struct lock turn = LOCK_INITIALIZER(LOCK_RANK_FORK);
-static sigset_t signals_before; /* under turn */
+static sigset_t signals_before; /* of the thread that holds turn, before it took it */
 
-/* The fork whose turn it is holds the lock of streams, so who wants that waits for its turn. Not
- * the other way round: code that holds it may be interrupted by a handler that forks. */
+/* The fork whose turn it is holds the lock of streams, so a fork that waits for that waits for its
+ * turn. Not the other way round: code that holds it may be interrupted by a handler that forks. */
 static void take_streams(void)
 {
-	struct lock *before = lock_fork_wait_begin(&turn);
+	const struct lock_notes before = lock_fork_wait_begin(&turn);
 	if (_IO_list_lock)
 		_IO_list_lock();
 	lock_fork_wait_end(before);
@@ -63,35 +63,49 @@ static bool take_all(struct lock **refused)
 	return take(&turn, refused) && for_each_lock(take, refused);
 }
 
+/* But those of faults, which a fork handler of the program may meet and mend. */
+static void block_signals(sigset_t *before)
+{
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS };
+	sigset_t most;
+	sigfillset(&most);
+	for (unsigned i = 0; i < HAK_ARRAY_LEN(faults); i++)
+		sigdelset(&most, faults[i]);
+	pthread_sigmask(SIG_BLOCK, &most, before);
+}
+
 /* No signal handler runs while locks are taken and until the fork is over: it might fork or
- * allocate, and find a lock half taken. */
+ * allocate, and find a lock half taken. Nor before the streams are given up for another fork: its
+ * own fork would keep them. */
 static void fork_prepare(void)
 {
 	struct lock *refused;
-	sigset_t all, before;
-	sigfillset(&all);
+	sigset_t before;
 	lock_fork_begin();
 	for (;;) {
 		take_streams();
-		pthread_sigmask(SIG_SETMASK, &all, &before);
+		block_signals(&before);
 		if (take_all(&refused))
 			break;
 		lock_fork_drop();
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		if (_IO_list_unlock)
 			_IO_list_unlock();
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		lock_wait_for_fork(refused);
 	}
-	signals_before = before;
+	if (lock_is_taken_for_fork(&turn)) /* or one around this fork has saved them */
+		signals_before = before;
 }
 
 static void end(void (*streams_unlock)(void))
 {
+	const bool has_signals = lock_is_taken_for_fork(&turn);
 	const sigset_t before = signals_before;
 	lock_fork_end();
 	if (streams_unlock)
 		streams_unlock();
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (has_signals)
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void fork_parent(void)

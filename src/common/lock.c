@@ -235,34 +235,45 @@ static struct lock *interrupted_wait(void)
 	return h == NULL ? NULL : atomic_load_relaxed(&h->blocked_on);
 }
 
-/* As note_blocked(), for what was taken for the fork and what the interrupted code holds; the
- * latter also where that was just changing it. */
+/* As note_blocked(), for what was taken for the fork and what the interrupted code holds. */
 static void note_blocked_for_fork(struct lock *on, struct lock *interrupted_on)
 {
-	struct lock *changing = thread_state.changing;
 	for (struct lock *h = thread_state.held; h != NULL; h = h->outer)
 		atomic_store_release(&h->blocked_on,
 				     is_taken_for_this_fork(h) ? on : interrupted_on);
-	if (changing != NULL && lock_is_mine(changing))
-		atomic_store_release(&changing->blocked_on, on);
 }
 
-struct lock *lock_fork_wait_begin(struct lock *l)
+/* The interrupted code may have been taking or releasing a lock: is that its own now? */
+static struct lock *own_changing(void)
 {
-	struct lock *before = interrupted_wait();
+	struct lock *l = thread_state.changing;
+	return l != NULL && lock_is_mine(l) ? l : NULL;
+}
+
+struct lock_notes lock_fork_wait_begin(struct lock *l)
+{
+	struct lock *changing = own_changing();
+	struct lock_notes before = { .held = interrupted_wait() };
+	if (changing != NULL)
+		before.changing = atomic_load_relaxed(&changing->blocked_on);
 	note_blocked_for_fork(l, l);
+	if (changing != NULL)
+		atomic_store_release(&changing->blocked_on, l);
 	return before;
 }
 
-void lock_fork_wait_end(struct lock *before)
+void lock_fork_wait_end(struct lock_notes before)
 {
-	note_blocked_for_fork(NULL, before);
+	struct lock *changing = own_changing();
+	note_blocked_for_fork(NULL, before.held);
+	if (changing != NULL)
+		atomic_store_release(&changing->blocked_on, before.changing);
 }
 
 /* Wait until l could be taken, or is not to be waited for: false. */
 static bool take_in_line(struct lock *l, enum wait_end *end)
 {
-	struct lock *before = lock_fork_wait_begin(l);
+	const struct lock_notes before = lock_fork_wait_begin(l);
 	const uint32_t begin = os_now_ms();
 	bool taken;
 	*end = WAIT_ELSEWHERE;
@@ -294,12 +305,18 @@ bool lock_take_for_fork(struct lock *l)
 
 void lock_wait_for_fork(struct lock *l)
 {
-	struct lock *before = lock_fork_wait_begin(l);
-	for (int ms = 0; ms < FORK_PAUSE_MS && atomic_load_relaxed(&l->state) != FREE &&
-			 wait_end(l) == WAIT_ELSEWHERE;
-	     ms += FORK_POLL_MS)
+	const struct lock_notes before = lock_fork_wait_begin(l);
+	int ms = 0;
+	do /* once at least: so long the others see what this one waits for */
 		futex_sleep_ms(FORK_POLL_MS);
+	while ((ms += FORK_POLL_MS) < FORK_PAUSE_MS && atomic_load_relaxed(&l->state) != FREE &&
+	       wait_end(l) == WAIT_ELSEWHERE);
 	lock_fork_wait_end(before);
+}
+
+bool lock_is_taken_for_fork(const struct lock *l)
+{
+	return lock_is_mine(l) && is_taken_for_this_fork(l);
 }
 
 void lock_fork_drop(void)

@@ -17,7 +17,8 @@
  *   change. It has to go first, and this fork drops all that it took.
  * One case has no good end: two threads, both interrupted in the middle of a change, both
  * forking in their handlers. One goes first, and its child may find the other's change
- * half made; the alternative were to hang both.
+ * half made; the alternative were to hang both. (Also if one of them was interrupted while
+ * it waited for the other's lock: that it waits for its fork hides that.)
  *
  * Algorithm: Drepper, "Futexes Are Tricky" (2011), mutex 2, with the holder in the
  * word as in the kernel's PI futexes.
@@ -83,10 +84,14 @@ void lock_fork_begin(void);
  * that was taken for the fork has to be dropped, for another fork to go first or because a
  * second has passed. */
 bool lock_take_for_fork(struct lock *l);
-/* Between these the thread waits by other means, so that the holder of l cannot go on before
- * it does. end() wants what begin() returned. */
-struct lock *lock_fork_wait_begin(struct lock *l);
-void lock_fork_wait_end(struct lock *before);
+/* Has it been taken for this very fork, and not for one around it? */
+bool lock_is_taken_for_fork(const struct lock *l);
+/* Between these the thread waits for l by other means. end() wants what begin() returned. */
+struct lock_notes {
+	struct lock *held, *changing; /* what they were blocked on */
+};
+struct lock_notes lock_fork_wait_begin(struct lock *l);
+void lock_fork_wait_end(struct lock_notes before);
 /* A pause, after false; nothing taken for the fork is held. */
 void lock_wait_for_fork(struct lock *l);
 /* Drop what was taken for the fork, in parent and child. */

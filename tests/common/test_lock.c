@@ -572,14 +572,14 @@ static bool storm_take_all(struct lock **refused)
 	return true;
 }
 
-/* All that fork does with locks. */
+/* What fork does with locks. */
 static void storm_fork(void)
 {
 	struct lock *refused;
 	const bool interrupts = thread_state.held != NULL || thread_state.changing != NULL;
 	lock_fork_begin();
 	for (;;) {
-		struct lock *before = lock_fork_wait_begin(&storm.turn);
+		const struct lock_notes before = lock_fork_wait_begin(&storm.turn);
 		if (storm.has_streams)
 			pthread_mutex_lock(&storm.streams);
 		lock_fork_wait_end(before);
