@@ -224,6 +224,34 @@ static void case_fork_among_busy_threads(void)
 		pthread_join(t[i], NULL);
 }
 
+/* Does the calling thread block SIGUSR2, and nothing else that may be looked for? */
+static bool mask_is_as_set(void)
+{
+	sigset_t now;
+
+	sigprocmask(SIG_SETMASK, NULL, &now);
+	return sigismember(&now, SIGUSR2) && !sigismember(&now, SIGUSR1) &&
+	       !sigismember(&now, SIGTERM) && !sigismember(&now, SIGALRM);
+}
+
+static void case_fork_keeps_the_signal_mask(void)
+{
+	sigset_t one, before;
+	pid_t pid;
+
+	sigemptyset(&one);
+	sigaddset(&one, SIGUSR2);
+	sigprocmask(SIG_SETMASK, &one, &before);
+	pid = fork();
+	if (pid == 0) {
+		CHECK(mask_is_as_set(), "the child's signal mask is another one");
+		test_child_exit();
+	}
+	CHECK(mask_is_as_set(), "the parent's signal mask is another one");
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	api_expect_clean_exit(pid, child_deadline_ms(), "child that looks at its signal mask");
+}
+
 /* Each worker forks by itself, at the same time as the others. */
 static void *forking_worker(void *arg)
 {
@@ -640,6 +668,7 @@ static const struct test_case cases[] = {
 	{ "nested_forks", case_nested_forks },
 	{ "fork_then_exit", case_fork_then_exit },
 	{ "fork_with_threads", case_fork_with_threads },
+	{ "fork_keeps_the_signal_mask", case_fork_keeps_the_signal_mask },
 	{ "fork_among_busy_threads", case_fork_among_busy_threads },
 	{ "concurrent_forks", case_concurrent_forks },
 	{ "fork_in_sigalrm_with_threads", case_fork_in_sigalrm_with_threads },
