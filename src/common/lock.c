@@ -235,14 +235,6 @@ static struct lock *interrupted_wait(void)
 	return h == NULL ? NULL : atomic_load_relaxed(&h->blocked_on);
 }
 
-/* As note_blocked(), for what was taken for the fork and what the interrupted code holds. */
-static void note_blocked_for_fork(struct lock *on, struct lock *interrupted_on)
-{
-	for (struct lock *h = thread_state.held; h != NULL; h = h->outer)
-		atomic_store_release(&h->blocked_on,
-				     is_taken_for_this_fork(h) ? on : interrupted_on);
-}
-
 /* The interrupted code may have been taking or releasing a lock: is that its own now? */
 static struct lock *own_changing(void)
 {
@@ -256,7 +248,7 @@ struct lock_notes lock_fork_wait_begin(struct lock *l)
 	struct lock_notes before = { .held = interrupted_wait() };
 	if (changing != NULL)
 		before.changing = atomic_load_relaxed(&changing->blocked_on);
-	note_blocked_for_fork(l, l);
+	note_blocked(l);
 	if (changing != NULL)
 		atomic_store_release(&changing->blocked_on, l);
 	return before;
@@ -265,9 +257,17 @@ struct lock_notes lock_fork_wait_begin(struct lock *l)
 void lock_fork_wait_end(struct lock_notes before)
 {
 	struct lock *changing = own_changing();
-	note_blocked_for_fork(NULL, before.held);
+	for (struct lock *h = thread_state.held; h != NULL; h = h->outer)
+		atomic_store_release(&h->blocked_on,
+				     is_taken_for_this_fork(h) ? NULL : before.held);
 	if (changing != NULL)
 		atomic_store_release(&changing->blocked_on, before.changing);
+}
+
+/* Does fork go on without l? */
+static bool is_left_alone(const struct lock *l, enum wait_end end)
+{
+	return end == WAIT_FOR_MINE && l->rank != LOCK_RANK_FORK;
 }
 
 /* Wait until l could be taken, or is not to be waited for: false. */
@@ -279,8 +279,8 @@ static bool take_in_line(struct lock *l, enum wait_end *end)
 	*end = WAIT_ELSEWHERE;
 	while (!(taken = lock_take_free(l, held_by_me() | WAITED_FOR))) {
 		*end = wait_end(l);
-		if (*end == WAIT_FOR_FORK || os_now_ms() - begin >= FORK_PATIENCE_MS ||
-		    (*end == WAIT_FOR_MINE && l->rank != LOCK_RANK_FORK))
+		if (*end == WAIT_FOR_FORK || is_left_alone(l, *end) ||
+		    os_now_ms() - begin >= FORK_PATIENCE_MS)
 			break;
 		/* Not for long: its holder may get blocked on a lock of ours only later. */
 		sleep_on(l, FORK_POLL_MS);
@@ -297,7 +297,7 @@ bool lock_take_for_fork(struct lock *l)
 	if (lock_is_mine(l))
 		return true;
 	if (!lock_take_free(l, held_by_me()) && !spin_and_take(l) && !take_in_line(l, &end))
-		return end == WAIT_FOR_MINE && l->rank != LOCK_RANK_FORK;
+		return is_left_alone(l, end);
 	l->fork_level = thread_state.fork_level;
 	note_held(l);
 	return true;
@@ -306,11 +306,12 @@ bool lock_take_for_fork(struct lock *l)
 void lock_wait_for_fork(struct lock *l)
 {
 	const struct lock_notes before = lock_fork_wait_begin(l);
-	int ms = 0;
-	do /* once at least: so long the others see what this one waits for */
+	for (int ms = 0; ms < FORK_PAUSE_MS; ms += FORK_POLL_MS) {
+		/* Before the first look: so long the others see what this one waits for. */
 		futex_sleep_ms(FORK_POLL_MS);
-	while ((ms += FORK_POLL_MS) < FORK_PAUSE_MS && atomic_load_relaxed(&l->state) != FREE &&
-	       wait_end(l) == WAIT_ELSEWHERE);
+		if (atomic_load_relaxed(&l->state) == FREE || wait_end(l) != WAIT_ELSEWHERE)
+			break;
+	}
 	lock_fork_wait_end(before);
 }
 

@@ -86,23 +86,23 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-static void start_workers(pthread_t *t)
+static void start_threads(pthread_t *t, unsigned n, void *(*body)(void *))
 {
 	unsigned i;
 
 	stop_workers = 0;
-	for (i = 0; i < WORKERS; i++)
-		REQUIRE(pthread_create(&t[i], NULL, worker,
+	for (i = 0; i < n; i++)
+		REQUIRE(pthread_create(&t[i], NULL, body,
 				       (void *)(uintptr_t)(i + 1)) == 0,
 			"pthread_create failed, errno %d", errno);
 }
 
-static void join_workers(pthread_t *t)
+static void join_threads(pthread_t *t, unsigned n)
 {
 	unsigned i;
 
 	__atomic_store_n(&stop_workers, 1, __ATOMIC_RELAXED);
-	for (i = 0; i < WORKERS; i++)
+	for (i = 0; i < n; i++)
 		pthread_join(t[i], NULL);
 }
 
@@ -164,7 +164,7 @@ static void case_fork_with_threads(void)
 	pthread_t t[WORKERS];
 
 	fill_parent_blocks();
-	start_workers(t);
+	start_threads(t, WORKERS, worker);
 	for (i = 0; i < rounds; i++) {
 		pid_t pid = fork();
 
@@ -175,7 +175,7 @@ static void case_fork_with_threads(void)
 			break;
 		work_out(20, i);
 	}
-	join_workers(t);
+	join_threads(t, WORKERS);
 	verify_parent_blocks(true);
 }
 
@@ -206,9 +206,7 @@ static void case_fork_among_busy_threads(void)
 	unsigned rounds = test_scaled(10, 2), i;
 	pthread_t t[CHURNERS];
 
-	__atomic_store_n(&stop_workers, 0, __ATOMIC_RELAXED);
-	for (i = 0; i < CHURNERS; i++)
-		REQUIRE(pthread_create(&t[i], NULL, slab_churner, NULL) == 0, "no thread");
+	start_threads(t, CHURNERS, slab_churner);
 	for (i = 0; i < rounds; i++) {
 		pid_t pid = fork(); /* without end, if it waits for them to be free at its look */
 
@@ -219,9 +217,7 @@ static void case_fork_among_busy_threads(void)
 		if (!api_expect_clean_exit(pid, child_deadline_ms(), "child of busy threads"))
 			break;
 	}
-	__atomic_store_n(&stop_workers, 1, __ATOMIC_RELAXED);
-	for (i = 0; i < CHURNERS; i++)
-		pthread_join(t[i], NULL);
+	join_threads(t, CHURNERS);
 }
 
 /* Does the calling thread block SIGUSR2, and nothing else that may be looked for? */
@@ -466,10 +462,10 @@ static void sigalrm_storm_with_threads(void)
 	pthread_t t[WORKERS];
 
 	block_sigalrm(SIG_BLOCK);
-	start_workers(t);
+	start_threads(t, WORKERS, worker);
 	block_sigalrm(SIG_UNBLOCK);
 	run_alarm_storm("fork in SIGALRM's handler, with threads");
-	join_workers(t);
+	join_threads(t, WORKERS);
 }
 
 static void case_fork_in_sigalrm_with_threads(void)
@@ -583,7 +579,7 @@ static void case_atfork_handlers_allocate(void)
 	unsigned i;
 
 	pthread_atfork(atfork_prepare, atfork_after, atfork_after);
-	start_workers(t);
+	start_threads(t, WORKERS, worker);
 	for (i = 0; i < test_scaled(50, 8); i++) {
 		pid_t pid;
 
@@ -598,7 +594,7 @@ static void case_atfork_handlers_allocate(void)
 					   "fork with atfork handlers"))
 			break;
 	}
-	join_workers(t);
+	join_threads(t, WORKERS);
 	CHECK(atfork_calls > 0, "atfork handlers did not run");
 }
 
@@ -613,7 +609,7 @@ static void case_vfork_exec(void)
 		test_skip_case("the emulator cannot exec");
 		return;
 	}
-	start_workers(t);
+	start_threads(t, WORKERS, worker);
 	for (i = 0; i < 50; i++) {
 		pid_t pid = vfork();
 
@@ -625,7 +621,7 @@ static void case_vfork_exec(void)
 			break;
 		work_out(20, i);
 	}
-	join_workers(t);
+	join_threads(t, WORKERS);
 }
 
 static void case_posix_spawn(void)
@@ -639,7 +635,7 @@ static void case_posix_spawn(void)
 		test_skip_case("the emulator cannot exec");
 		return;
 	}
-	start_workers(t);
+	start_threads(t, WORKERS, worker);
 	for (i = 0; i < 50; i++) {
 		pid_t pid = -1;
 		FILE *f;
@@ -660,7 +656,7 @@ static void case_posix_spawn(void)
 			CHECK_I64(pclose(f), 0, "pclose");
 		}
 	}
-	join_workers(t);
+	join_threads(t, WORKERS);
 }
 
 static const struct test_case cases[] = {
